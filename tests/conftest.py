@@ -1,0 +1,28 @@
+"""What every test shares: quiet threads, one hypothesis profile, the folder of real images."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import hypothesis
+import pytest
+import torch
+
+hypothesis.settings.register_profile("seattn", deadline=None, max_examples=40, derandomize=True)
+hypothesis.settings.load_profile("seattn")
+torch.set_num_threads(min(2, os.cpu_count() or 1))
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def real_images() -> Path:
+    """The folder of real images beside a developer's checkout; it is no part of this repository."""
+    folder = Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the real images (../shared/data) are not here")
+    return folder
