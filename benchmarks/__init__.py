@@ -1,0 +1,1 @@
+"""Side-by-side runs against peers; raw rows go to ``benchmarks/results``."""

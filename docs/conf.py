@@ -1,0 +1,45 @@
+"""How the documentation is built: ``sphinx-build -n -W -b html docs docs/_build/html``."""
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import seattn
+
+project = "seattn"
+author = "seattn developers"
+copyright = "2026, seattn developers"
+release = version = seattn.__version__
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx.ext.mathjax",
+    "sphinx_copybutton",
+    "sphinx_design",
+]
+exclude_patterns = ["_build", "jupyter_execute"]
+html_theme = "furo"
+html_title = f"seattn {release}"
+html_theme_options = {"source_repository": "", "footer_icons": []}
+nitpicky = True
+nitpick_ignore_regex = [
+    # Annotations of the libraries below are shown, and not linked: the build needs no network.
+    ("py:.*", r"(torch|numpy|np|nn|collections\.abc|pathlib|os|functools|types|typing)\..*"),
+    ("py:.*", r"(Tensor|Path|Callable|Iterable|Iterator|Sequence|Mapping|Module|PathLike|ArrayLike|NDArray|Self)"),
+    ("py:.*", r"(int|float|str|bool|bytes|object|type|None|tuple|dict|list|optional|callable)"),
+    ("py:exc", r"(ValueError|TypeError|RuntimeError|OSError|FileExistsError|KeyError)"),
+]
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+autodoc_member_order = "bysource"
+autodoc_inherit_docstrings = False
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_custom_sections = [("Shape", "notes_style")]
+myst_enable_extensions = ["colon_fence", "dollarmath", "deflist"]
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+nb_execution_show_tb = True

@@ -1,0 +1,76 @@
+"""Command line of the study: ``python -m examples.ankle_fracture --help``."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+
+import torch
+
+from examples.ankle_fracture.config import PRESETS, Config
+from examples.ankle_fracture.networks import NETWORKS
+from examples.ankle_fracture.study import run
+from seattn.data import DicomError
+
+DESCRIPTION = """\
+Train and compare classifiers of ankle CT images, split by patient, and write a report.
+
+Without --images the images are synthetic: a phantom writes them as DICOM files into the run's
+folder, and they are read back like any others. With --images DIR --labels FILE.csv the study runs
+on your own DICOM files. The CSV has the columns
+
+  path      DICOM file, relative to the folder given with --images
+  label     name of the class; any number of classes (the last of two is the positive one)
+  patient   optional: images of one patient stay in one part; default: the file's own Patient ID
+  mask      optional: a .npy or .png image of the annotated region
+
+An interrupted run goes on where it stopped when it is started again with the same arguments.
+"""
+
+
+def parse(arguments: list[str]) -> tuple[Config, Path]:
+    """Turns the command line into a configuration and the run's folder."""
+    parser = argparse.ArgumentParser(
+        prog="python -m examples.ankle_fracture",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--out", type=Path, default=Path("runs/ankle_fracture"), metavar="DIR", help="the run's folder")
+    add("--preset", choices=sorted(PRESETS), default="quick", help="quick: minutes on a CPU (default); "
+        "paper: the paper's networks, size and schedule, for a GPU")  # fmt: skip
+    add("--images", metavar="DIR", help="your folder of DICOM files, instead of the phantom")
+    add("--labels", metavar="FILE.csv", help="their labels; goes with --images")
+    add("--models", nargs="+", choices=sorted(NETWORKS), metavar="NAME", help=f"any of {', '.join(NETWORKS)}")
+    add("--size", type=int, help="pixels that images are resized to")
+    add("--window", nargs=2, type=float, metavar=("CENTRE", "WIDTH"), help="grey-value window in HU")
+    add("--bone-mask", action=argparse.BooleanOptionalAction, default=None, help="black out all but bone")
+    add("--patients", type=int, help="patients of the phantom")
+    add("--epochs", type=int, help="passes over the training images")
+    add("--seed", type=int, help="draws phantom, split, weights and augmentation")
+    add("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="default: %(default)s")
+    given = vars(parser.parse_args(arguments))
+    if (given["images"] is None) != (given["labels"] is None):
+        parser.error("--images and --labels go together")
+    out, preset = given.pop("out"), PRESETS[given.pop("preset")]
+    changed = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in given.items()
+        if value is not None
+    }
+    return dataclasses.replace(preset, **changed), out
+
+
+def main() -> None:
+    """Runs the study, or says in one line why it cannot."""
+    config, out = parse(sys.argv[1:])
+    try:
+        run(config, out)
+    except (DicomError, ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

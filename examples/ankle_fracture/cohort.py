@@ -1,0 +1,100 @@
+"""The images of a run: from the phantom or your own folder, indexed, labelled, split by patient."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from examples.ankle_fracture.config import Config
+from seattn.data import DicomDataset, DicomIndex, make_ankle_phantom, split_by_patient
+
+__all__ = ["Cohort", "gather"]
+
+SYNTHETIC_KEY = b"the phantom's patients are nobody"
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Three datasets without a patient in common.
+
+    Args:
+        train, val, test: The parts.
+        class_names: In the order of the labels; for two classes the second is the positive one.
+        source: One sentence for the report.
+        index_report: What the index read, passed over and refused, as text.
+    """
+
+    train: DicomDataset
+    val: DicomDataset
+    test: DicomDataset
+    class_names: tuple[str, ...]
+    source: str
+    index_report: str
+
+    @property
+    def parts(self) -> dict[str, DicomDataset]:
+        """The parts by name."""
+        return {"train": self.train, "val": self.val, "test": self.test}
+
+
+def gather(config: Config, folder: Path) -> Cohort:
+    """Makes or finds the images and refuses, before anything is trained, what cannot be studied.
+
+    Args:
+        config: The run's choices.
+        folder: The run's folder; the phantom and the decoded cache go below it.
+
+    Raises:
+        seattn.data.DicomError: Damaged files, missing labels, a part without one of the classes.
+        ValueError: A folder without DICOM images, or fewer than two classes.
+    """
+    if config.images is None:
+        images, labels, key = _phantom(config, folder)
+        source = (
+            f"synthetic: phantom variant '{config.phantom}', {config.patients} patients in three views, "
+            f"seed {config.seed}; no patient, no real image"
+        )
+    else:
+        images, labels, key = Path(config.images), Path(str(config.labels)), None
+        source = "your own folder of DICOM files"
+    index = DicomIndex.scan(images, key=key)
+    report = index.report()
+    print(report, flush=True)
+    if index.failures:
+        listed = "\n".join(f"  {failure}" for failure in index.failures[:20])
+        raise ValueError(
+            f"{len(index.failures)} damaged files below `images`; mend or remove them:\n{listed}"
+        )
+    if not index.rows:
+        raise ValueError("`images` holds no DICOM image: give the folder that holds the .dcm files.")
+    index = index.with_labels(labels)
+    if len(index.classes) < 2:
+        raise ValueError(f"`labels` names {len(index.classes)} class; a classifier needs two.")
+    parts = split_by_patient(index, *config.fractions, seed=config.seed)
+    train, val, test = (
+        DicomDataset(
+            part,
+            size=config.size,
+            units="minmax" if config.window is None else "window",
+            window=config.window,
+            bone_mask=config.bone_mask,
+            cache=folder / "cache",
+        )
+        for part in parts
+    )
+    names = ("normal", "fracture") if config.images is None else index.classes
+    return Cohort(train, val, test, names, source, report)
+
+
+def _phantom(config: Config, folder: Path) -> tuple[Path, Path, bytes]:
+    """The phantom of this run; an interrupted one is made anew."""
+    images = folder / "phantom"
+    if not images.exists():
+        unfinished = folder / "phantom.unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        make_ankle_phantom(
+            unfinished, variant=config.phantom, patients=config.patients, seed=config.seed
+        )
+        unfinished.rename(images)
+    return images, images / "labels.csv", SYNTHETIC_KEY

@@ -1,0 +1,103 @@
+"""Every choice of a run, in one frozen value that is saved beside its results."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["PRESETS", "Config", "load", "save"]
+
+
+@dataclass(frozen=True)
+class Config:
+    """The choices of one run.
+
+    Args:
+        preset: Name of the preset that the run started from.
+        models: Names of ``examples.ankle_fracture.networks.NETWORKS``; the first is the study's own.
+        images: Folder of DICOM files, or None for the phantom.
+        labels: CSV with the columns path, label, patient (optional), mask (optional).
+        phantom: Variant of the phantom, where ``images`` is None.
+        patients: Number of phantom patients; the paper's 987 images are 329 patients in three views.
+        fractions: Shares of the patients that train, validate and test.
+        size: Images are resized to ``size`` x ``size`` pixels.
+        window: (centre, width) of the grey-value window in HU; None scales every image from its
+            own minimum to its own maximum.
+        bone_mask: Set everything outside the bones to 0, as the paper does.
+        rotation: Random rotation of training images, up to this angle in degrees.
+        scaling: Random scaling of training images, by up to this share.
+        contrast: Random change of contrast of training images, by up to this share.
+        noise: Standard deviation of the Gaussian noise on training images, which are in 0..1.
+        epochs: Passes over the training images.
+        batch_size: Images in one step.
+        learning_rate: Adam's step size at the start.
+        patience: Epochs without a better validation loss before the step size is divided by 10.
+        seed: Draws the phantom, the split, the weights and the augmentation.
+        device: Where the networks run.
+    """
+
+    preset: str
+    models: tuple[str, ...]
+    images: str | None = None
+    labels: str | None = None
+    phantom: str = "roi"
+    patients: int = 329
+    fractions: tuple[float, float, float] = (0.6, 0.2, 0.2)
+    size: int = 64
+    window: tuple[float, float] | None = (400.0, 1800.0)
+    bone_mask: bool = False
+    rotation: float = 15.0
+    scaling: float = 0.1
+    contrast: float = 0.2
+    noise: float = 0.01
+    epochs: int = 30
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    patience: int = 5
+    seed: int = 0
+    device: str = "cpu"
+
+
+PRESETS = {
+    "quick": Config(preset="quick", models=("se_resnet_small", "resnet_small")),
+    "paper": Config(
+        preset="paper",
+        models=("se_resnet50", "resnet50", "efficientnet_b5"),
+        phantom="study",
+        size=224,
+        window=None,
+        bone_mask=True,
+        epochs=20,
+    ),
+}
+
+LEAVES_OUT = {
+    "quick": (
+        "the paper's networks: two small residual networks, with and without squeeze-and-excitation, "
+        "stand for SE-ResNet50, ResNet50 and EfficientNet-B5",
+        "whole 512x512 slices at 224 pixels: the images are 64x64 regions of interest of 38 mm that "
+        "the phantom's generator places so that they hold the (possible) fracture site",
+        "the paper's bone mask and its scaling by each image's own range: one fixed window in HU",
+        "repeated runs: one seed, so a difference between two networks is not evidence",
+    ),
+    "paper": (
+        "fourfold augmentation of the validation and test images, which the paper counts as 792 each: "
+        "only training images are augmented, anew in every epoch",
+        "the paper's private images: the phantom's regions of interest of 58 mm at 224 pixels, unless "
+        "you gave a folder",
+        "repeated runs: one seed, so a difference between two networks is not evidence",
+    ),
+}
+
+
+def save(config: Config, path: Path) -> None:
+    """Writes the configuration as JSON."""
+    path.write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n")
+
+
+def load(path: Path) -> Config:
+    """Reads what ``save`` wrote."""
+    stored = json.loads(path.read_text())
+    return Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()})
