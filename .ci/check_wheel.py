@@ -1,4 +1,4 @@
-"""Fails unless a built wheel holds the package `seattn`, its type marker and its metadata, and nothing else."""
+"""Fails unless a built wheel holds `seattn`, its type marker and its metadata, and nothing else."""
 
 import sys
 import zipfile

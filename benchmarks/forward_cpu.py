@@ -28,9 +28,9 @@ from torch import nn
 import seattn
 
 FLOOR = """\
-Floor: 4.1 G multiply-accumulates an image at 224x224, and 2.6 M of SE, in a network whose gates also read and
-rewrite 5.5 M activations of the last convolutions. Both networks run the same operators of the same library,
-so a ratio of 1.00 is what to expect; this case shows that our modules add nothing to it."""
+Floor: 4.1 G multiply-accumulates an image at 224x224, and 2.5 M of SE, whose gates also read and
+rewrite the 5.5 M outputs of the blocks' last convolutions. Both networks run the same operators of
+the same library, so a ratio of 1.00 is what to expect: our modules should add nothing to it."""
 
 
 def main() -> None:
@@ -40,7 +40,9 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=224, help="pixels of a side (default 224)")
     parser.add_argument("--threads", type=int, default=1, help="torch threads (default 1)")
     parser.add_argument("--rounds", type=int, default=15, help="counted rounds (default 15)")
-    parser.add_argument("--record", type=Path, metavar="FILE", help="append the row to this JSONL file")
+    parser.add_argument(
+        "--record", type=Path, metavar="FILE", help="append the row to this JSONL file"
+    )
     choices = parser.parse_args()
     torch.set_num_threads(choices.threads)
 
@@ -91,7 +93,7 @@ def contestants() -> dict[str, nn.Module]:
 
 @torch.inference_mode()
 def check(networks: dict[str, nn.Module], images: torch.Tensor) -> float:
-    """Largest difference of the outputs, relative to the largest output; a wrong contestant is an error."""
+    """Largest difference of the outputs, relative to the largest; a wrong one is an error."""
     ours, theirs = (net(images) for net in networks.values())
     difference = float((ours - theirs).abs().max() / theirs.abs().max())
     if difference > 1e-4:

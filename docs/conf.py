@@ -27,7 +27,10 @@ nitpicky = True
 nitpick_ignore_regex = [
     # Annotations of the libraries below are shown, and not linked: the build needs no network.
     ("py:.*", r"(torch|numpy|np|nn|collections\.abc|pathlib|os|functools|types|typing)\..*"),
-    ("py:.*", r"(Tensor|Path|Callable|Iterable|Iterator|Sequence|Mapping|Module|PathLike|ArrayLike|NDArray|Self)"),
+    (
+        "py:.*",
+        r"(Tensor|Path|Callable|Iterable|Iterator|Sequence|Mapping|Module|PathLike|ArrayLike|NDArray|Self)",
+    ),
     ("py:.*", r"(int|float|str|bool|bytes|object|type|None|tuple|dict|list|optional|callable)"),
     ("py:exc", r"(ValueError|TypeError|RuntimeError|OSError|FileExistsError|KeyError)"),
 ]

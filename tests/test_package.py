@@ -12,7 +12,7 @@ import seattn
 ROOT = Path(__file__).parents[1]
 HEAVY = (
     "pydicom", "tqdm", "matplotlib", "PIL", "scipy", "sklearn", "pandas", "torchvision", "timm",
-    "captum", "monai", "huggingface_hub", "safetensors", "triton", "torch._dynamo", "torch._inductor",
+    "captum", "monai", "huggingface_hub", "safetensors", "triton", "torch._inductor",
 )  # fmt: skip
 
 
@@ -21,7 +21,9 @@ def test_import_loads_torch_and_nothing_else_heavy():
         "import torch, sys; before = set(sys.modules); import seattn;"
         f"print(*[m for m in {HEAVY} if m in sys.modules and m not in before])"
     )
-    out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    out = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     assert out.stdout.split() == []
 
 
@@ -42,12 +44,16 @@ def test_every_public_name_exists_and_is_documented():
     for module in (attention, backbones, data, explain, metrics, zoo):
         for name in module.__all__:
             assert getattr(module, name).__doc__, f"{module.__name__}.{name} has no docstring"
-            assert re.search(rf"\b{name}\b", pages), f"{module.__name__}.{name} is on no reference page"
+            assert re.search(rf"\b{name}\b", pages), (
+                f"{module.__name__}.{name} is on no reference page"
+            )
 
 
 def commands() -> list[str]:
     """The README's shell lines that install and do something."""
-    return [line for line in (ROOT / "README.md").read_text().splitlines() if "python3 -m venv" in line]
+    return [
+        line for line in (ROOT / "README.md").read_text().splitlines() if "python3 -m venv" in line
+    ]
 
 
 def test_readme_and_ci_run_the_same_commands():

@@ -38,19 +38,42 @@ def parse(arguments: list[str]) -> tuple[Config, Path]:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--out", type=Path, default=Path("runs/ankle_fracture"), metavar="DIR", help="the run's folder")
+    add(
+        "--out",
+        type=Path,
+        default=Path("runs/ankle_fracture"),
+        metavar="DIR",
+        help="the run's folder",
+    )
     add("--preset", choices=sorted(PRESETS), default="quick", help="quick: minutes on a CPU (default); "
         "paper: the paper's networks, size and schedule, for a GPU")  # fmt: skip
     add("--images", metavar="DIR", help="your folder of DICOM files, instead of the phantom")
     add("--labels", metavar="FILE.csv", help="their labels; goes with --images")
-    add("--models", nargs="+", choices=sorted(NETWORKS), metavar="NAME", help=f"any of {', '.join(NETWORKS)}")
+    add(
+        "--models",
+        nargs="+",
+        choices=sorted(NETWORKS),
+        metavar="NAME",
+        help=f"any of {', '.join(NETWORKS)}",
+    )
     add("--size", type=int, help="pixels that images are resized to")
-    add("--window", nargs=2, type=float, metavar=("CENTRE", "WIDTH"), help="grey-value window in HU")
-    add("--bone-mask", action=argparse.BooleanOptionalAction, default=None, help="black out all but bone")
+    add(
+        "--window", nargs=2, type=float, metavar=("CENTRE", "WIDTH"), help="grey-value window in HU"
+    )
+    add(
+        "--bone-mask",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="black out all but bone",
+    )
     add("--patients", type=int, help="patients of the phantom")
     add("--epochs", type=int, help="passes over the training images")
     add("--seed", type=int, help="draws phantom, split, weights and augmentation")
-    add("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="default: %(default)s")
+    add(
+        "--device",
+        default="cuda" if torch.cuda.is_available() else "cpu",
+        help="default: %(default)s",
+    )
     given = vars(parser.parse_args(arguments))
     if (given["images"] is None) != (given["labels"] is None):
         parser.error("--images and --labels go together")

@@ -32,7 +32,9 @@ def linear_baseline(
     def objective() -> torch.Tensor:
         solver.zero_grad()
         logits = (known - mean) @ weight + bias
-        loss = F.cross_entropy(logits, labels, reduction="sum") + penalty / 2 * weight.square().sum()
+        loss = (
+            F.cross_entropy(logits, labels, reduction="sum") + penalty / 2 * weight.square().sum()
+        )
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 

@@ -5,9 +5,16 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from examples.ankle_fracture.config import Config
-from seattn.data import DicomDataset, DicomIndex, make_ankle_phantom, split_by_patient
+from seattn.data import (
+    DicomDataset,
+    DicomIndex,
+    make_ankle_phantom,
+    split_by_patient,
+    split_hash,
+)
 
 __all__ = ["Cohort", "gather"]
 
@@ -37,6 +44,40 @@ class Cohort:
         """The parts by name."""
         return {"train": self.train, "val": self.val, "test": self.test}
 
+    @property
+    def split_hash(self) -> str:
+        """Digest of which patient is in which part."""
+        return split_hash([dataset.index for dataset in self.parts.values()])
+
+    def labels(self, part: str) -> list[int]:
+        """Class numbers of the images of a part."""
+        return [row.label for row in self.parts[part].index.rows if row.label is not None]
+
+    def counts(self) -> list[dict[str, Any]]:
+        """Patients, images and images of each class, by part."""
+        return [
+            {
+                "part": part,
+                "patients": len({row.patient for row in dataset.index.rows}),
+                "images": len(dataset),
+                "images_of_class": [
+                    self.labels(part).count(k) for k in range(len(self.class_names))
+                ],
+            }
+            for part, dataset in self.parts.items()
+        ]
+
+    def flow(self) -> list[str]:
+        """The counts as lines to print."""
+        return [
+            f"{c['part']:6}{c['patients']:5} patients {c['images']:5} images: "
+            + ", ".join(
+                f"{n} {name}"
+                for n, name in zip(c["images_of_class"], self.class_names, strict=True)
+            )
+            for c in self.counts()
+        ]
+
 
 def gather(config: Config, folder: Path) -> Cohort:
     """Makes or finds the images and refuses, before anything is trained, what cannot be studied.
@@ -52,7 +93,7 @@ def gather(config: Config, folder: Path) -> Cohort:
     if config.images is None:
         images, labels, key = _phantom(config, folder)
         source = (
-            f"synthetic: phantom variant '{config.phantom}', {config.patients} patients in three views, "
+            f"synthetic: phantom variant '{config.phantom}', {config.patients} patients, three views, "
             f"seed {config.seed}; no patient, no real image"
         )
     else:
@@ -67,7 +108,9 @@ def gather(config: Config, folder: Path) -> Cohort:
             f"{len(index.failures)} damaged files below `images`; mend or remove them:\n{listed}"
         )
     if not index.rows:
-        raise ValueError("`images` holds no DICOM image: give the folder that holds the .dcm files.")
+        raise ValueError(
+            "`images` holds no DICOM image: give the folder that holds the .dcm files."
+        )
     index = index.with_labels(labels)
     if len(index.classes) < 2:
         raise ValueError(f"`labels` names {len(index.classes)} class; a classifier needs two.")

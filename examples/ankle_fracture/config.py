@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["PRESETS", "Config", "load", "save"]
+__all__ = ["PRESETS", "Config", "leaves_out", "load", "save"]
 
 
 @dataclass(frozen=True)
@@ -16,11 +16,11 @@ class Config:
 
     Args:
         preset: Name of the preset that the run started from.
-        models: Names of ``examples.ankle_fracture.networks.NETWORKS``; the first is the study's own.
+        models: Keys of ``examples.ankle_fracture.networks.NETWORKS``.
         images: Folder of DICOM files, or None for the phantom.
         labels: CSV with the columns path, label, patient (optional), mask (optional).
         phantom: Variant of the phantom, where ``images`` is None.
-        patients: Number of phantom patients; the paper's 987 images are 329 patients in three views.
+        patients: Phantom patients; the paper's 987 images are 329 patients in three views.
         fractions: Shares of the patients that train, validate and test.
         size: Images are resized to ``size`` x ``size`` pixels.
         window: (centre, width) of the grey-value window in HU; None scales every image from its
@@ -73,23 +73,32 @@ PRESETS = {
     ),
 }
 
-LEAVES_OUT = {
-    "quick": (
-        "the paper's networks: two small residual networks, with and without squeeze-and-excitation, "
-        "stand for SE-ResNet50, ResNet50 and EfficientNet-B5",
-        "whole 512x512 slices at 224 pixels: the images are 64x64 regions of interest of 38 mm that "
-        "the phantom's generator places so that they hold the (possible) fracture site",
-        "the paper's bone mask and its scaling by each image's own range: one fixed window in HU",
-        "repeated runs: one seed, so a difference between two networks is not evidence",
-    ),
-    "paper": (
-        "fourfold augmentation of the validation and test images, which the paper counts as 792 each: "
-        "only training images are augmented, anew in every epoch",
-        "the paper's private images: the phantom's regions of interest of 58 mm at 224 pixels, unless "
-        "you gave a folder",
-        "repeated runs: one seed, so a difference between two networks is not evidence",
-    ),
-}
+
+def leaves_out(config: Config) -> tuple[str, ...]:
+    """What a run with these choices does not do of the paper; printed with its results."""
+    lines = []
+    if config.preset == "quick":
+        lines.append(
+            "the paper's networks: by default two small residual networks, with and without "
+            "squeeze-and-excitation, stand for SE-ResNet50, ResNet50 and EfficientNet-B5"
+        )
+    if config.size != 224:
+        lines.append(f"the paper's image size: {config.size} pixels a side, not 224")
+    if config.images is None:
+        lines.append(
+            "real images and whole slices: the phantom's generator places each region of interest "
+            "so that it holds the (possible) fracture site, as a reader's mark would"
+        )
+    if not config.bone_mask:
+        lines.append("the paper's bone mask: nothing is blacked out")
+    if config.window is not None:
+        lines.append("scaling by each image's own range: one fixed window in HU instead")
+    lines.append(
+        "fourfold augmentation of validation and test images, which the paper counts as 792 each: "
+        "only training images are augmented, anew in every epoch"
+    )
+    lines.append("repeated runs: with one seed a difference between two networks is not evidence")
+    return tuple(lines)
 
 
 def save(config: Config, path: Path) -> None:

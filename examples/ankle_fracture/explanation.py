@@ -57,6 +57,11 @@ class Measure:
         """Whether every interval lies above 0."""
         return all(low > 0 for low, _ in self.differences.values())
 
+    @property
+    def verdict(self) -> str:
+        """The same in words."""
+        return "beats all three" if self.beats_all_controls else "not better than chance of place"
+
 
 @dataclass(frozen=True)
 class Agreement:
@@ -97,16 +102,23 @@ def agreement(
     positions, examples = annotated(test), annotated(train)
     patients = [test.index.rows[i].patient for i in positions]
     if not positions or not examples:
-        return Agreement(0, 0, (), reason="the test or the training images have no annotated region")
+        return Agreement(
+            0, 0, (), reason="the test or the training images have no annotated region"
+        )
     maps, grid = cams(network, target_layer, test, positions)
     found = Agreement(len(positions), len(set(patients)), grid)
     if min(grid) < SMALLEST_GRID:
         return Agreement(
-            found.images, found.patients, grid, reason=f"maps of {grid} cells are too coarse to score"
+            found.images,
+            found.patients,
+            grid,
+            reason=f"maps of {grid} cells are too coarse to score",
         )
     masks = test.batch(positions).mask[:, 0] == 1
     controls = {
-        "randomised weights": cams(randomised_copy(network, seed), target_layer, test, positions)[0],
+        "randomised weights": cams(randomised_copy(network, seed), target_layer, test, positions)[
+            0
+        ],
         "constant centre": centre_map(masks.shape[1:]).expand(masks.shape),
         "mean training mask": mean_mask_map(_masks(train.batch(examples))).expand(masks.shape),
     }

@@ -1,4 +1,4 @@
-"""The report's figures, as PNG bytes. matplotlib is used through its object interface: no global state."""
+"""The report's figures as PNG bytes, by matplotlib's object interface: no global state."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from examples.ankle_fracture.explanation import NOT_ANNOTATED
 from examples.ankle_fracture.training import Epoch
 from seattn.explain import overlay
 
-__all__ = ["curves_figure", "explanation_figure", "examples_figure", "roc_figure"]
+__all__ = ["curves_figure", "examples_figure", "explanation_figure", "roc_figure"]
 
 COLOURS = ("#0b6e99", "#c2410c", "#4d7c0f", "#7e22ce", "#be123c", "#525252")
 
@@ -57,7 +57,9 @@ def roc_figure(points: dict[str, tuple[Sequence[float], Sequence[float]]]) -> by
     figure = Figure(figsize=(4.4, 4), layout="constrained")
     ax = figure.subplots()
     ax.plot([0, 1], [0, 1], ":", color="grey", lw=1)
-    for colour, (title, (false_positive, sensitivity)) in zip(COLOURS, points.items(), strict=False):
+    for colour, (title, (false_positive, sensitivity)) in zip(
+        COLOURS, points.items(), strict=False
+    ):
         ax.plot(false_positive, sensitivity, color=colour, label=title)
     ax.set(xlabel="1 - specificity", ylabel="sensitivity", aspect="equal")
     ax.legend(fontsize=8, loc="lower right")
@@ -71,9 +73,7 @@ def explanation_figure(
     notes: dict[str, Sequence[str]],
 ) -> bytes:
     """Test images in rows: the image with its annotation, then each network's Grad-CAM over it."""
-    figure = Figure(
-        figsize=(2.1 * (1 + len(maps)), 2.25 * len(positions)), layout="constrained"
-    )
+    figure = Figure(figsize=(2.1 * (1 + len(maps)), 2.25 * len(positions)), layout="constrained")
     axes = figure.subplots(len(positions), 1 + len(maps), squeeze=False)
     for number, (position, line) in enumerate(zip(positions, axes, strict=True)):
         sample = cohort.test[position]

@@ -1,4 +1,4 @@
-"""The networks of the study by name: how each is built, and which of its layers Grad-CAM looks at."""
+"""The networks of the study by name: how each is built, and where Grad-CAM looks."""
 
 from __future__ import annotations
 

@@ -1,89 +1,223 @@
-"""The report a person opens: one HTML file that needs nothing beside it, and the same facts as JSON."""
+"""The findings of a run as one HTML file that needs nothing beside it, and as JSON."""
 
 from __future__ import annotations
 
-import base64
-import math
-from collections.abc import Iterable, Sequence
-from html import escape
+import dataclasses
+import json
+import platform
+from dataclasses import dataclass
+from pathlib import Path
 
-from examples.ankle_fracture.explanation import Agreement
+import numpy as np
+import pydicom
+import torch
 
-__all__ = ["agreement_table", "figure", "items", "number", "page", "paragraph", "section", "table"]
+import seattn
+from examples.ankle_fracture import html
+from examples.ankle_fracture.cohort import Cohort
+from examples.ankle_fracture.config import Config, leaves_out
+from examples.ankle_fracture.contestant import Result
+from examples.ankle_fracture.evaluation import Report, roc_points
+from examples.ankle_fracture.explanation import Agreement, annotated, cams
+from examples.ankle_fracture.figures import (
+    curves_figure,
+    examples_figure,
+    explanation_figure,
+    roc_figure,
+)
 
-STYLE = """
-:root { color-scheme: light dark; --line: #8884; --soft: #8881; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.7rem; } h2 { margin-top: 2.2rem; border-bottom: 1px solid var(--line); }
-table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .7rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
-th { background: var(--soft); } caption { text-align: left; color: #777; padding: .3rem 0; }
-.wide { overflow-x: auto; } figure { margin: 1rem 0; } figcaption { color: #777; font-size: .9rem; }
-img { max-width: 100%; background: white; border-radius: 4px; }
-.notice { border-left: 4px solid #c2410c; padding: .4rem 1rem; background: var(--soft); }
-code, pre { font-size: .85rem; } pre { overflow-x: auto; background: var(--soft); padding: .8rem; }
-@media print { body { max-width: none; margin: 0; } h2 { break-after: avoid; } figure, table { break-inside: avoid; } }
-"""
+__all__ = ["Findings", "write_html", "write_json"]
+
+BASELINE = "Logistic regression on pixels"
+SHOWN = 6
+NOT_FOR_DIAGNOSIS = (
+    "A worked example of a software library. Not a medical device, not for diagnosis; "
+    "nothing here is evidence about patients."
+)
 
 
-def page(title: str, body: Iterable[str]) -> str:
-    """A whole HTML document."""
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<style>{STYLE}</style></head>\n<body>\n<h1>{escape(title)}</h1>\n" + "\n".join(body) + "\n</body></html>\n"
+@dataclass(frozen=True)
+class Findings:
+    """Everything that a run found.
+
+    Args:
+        config: The run's choices.
+        cohort: The images.
+        results: Of each network.
+        pixels: (N, K) probabilities of the linear baseline on the test images.
+        baseline: Its metrics.
+        seconds: Wall time so far.
+    """
+
+    config: Config
+    cohort: Cohort
+    results: dict[str, Result]
+    pixels: torch.Tensor
+    baseline: Report
+    seconds: float
+
+    def roc(self) -> dict[str, tuple[list[float], list[float]]]:
+        """ROC curves by title; none where there are more than two classes."""
+        if len(self.cohort.class_names) > 2:
+            return {}
+        labels = self.cohort.labels("test")
+        scores = {r.title: r.probabilities["test"][:, 1] for r in self.results.values()}
+        scores[BASELINE] = self.pixels[:, 1]
+        return {title: roc_points(labels, s) for title, s in scores.items()}
+
+
+def write_json(findings: Findings, path: Path) -> None:
+    """Everything in the report but its pictures."""
+    facts = {
+        "config": dataclasses.asdict(findings.config),
+        "versions": _versions(),
+        "source": findings.cohort.source,
+        "class_names": findings.cohort.class_names,
+        "parts": findings.cohort.counts(),
+        "split_hash": findings.cohort.split_hash,
+        "models": {name: _result_facts(result) for name, result in findings.results.items()},
+        "baseline": {"title": BASELINE, "test": findings.baseline.to_dict()},
+        "leaves_out": leaves_out(findings.config),
+        "seconds": round(findings.seconds, 1),
+    }
+    path.write_text(json.dumps(facts, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def write_html(findings: Findings, path: Path) -> None:
+    """The report that a person opens."""
+    config, cohort = findings.config, findings.cohort
+    settings = [(name, str(value)) for name, value in dataclasses.asdict(config).items()]
+    body = [
+        html.paragraph(NOT_FOR_DIAGNOSIS, notice=True),
+        html.paragraph(f"Images: {cohort.source}."),
+        html.section("Patients and images", _flow_table(cohort), _examples(cohort)),
+        html.section("Test results", _results(findings), *_roc(findings)),
+        html.section("Training", _curves(findings)),
+        html.section("Where the networks look", *_explanations(findings)),
+        html.section("What this run leaves out", html.items(leaves_out(config))),
+        html.section(
+            "How it was made",
+            html.table(("choice", "value"), settings),
+            html.table(("package", "version"), _versions().items()),
+            html.paragraph(
+                f"Split by patient; its hash is {cohort.split_hash}. The test images were shown "
+                f"to each network once, after training. {findings.seconds:.0f} seconds in all. Method: "
+                "Wang et al. 2024, doi 10.1186/s12891-024-07355-8."
+            ),
+        ),
+    ]
+    path.write_text(html.page("Ankle-fracture study", body), encoding="utf-8")
+
+
+def _versions() -> dict[str, str]:
+    modules = (seattn, torch, np, pydicom)
+    found = {module.__name__: str(module.__version__) for module in modules}
+    return found | {"python": platform.python_version()}
+
+
+def _result_facts(result: Result) -> dict[str, object]:
+    grad_cam = dataclasses.asdict(result.agreement)
+    for facts, measure in zip(grad_cam["measures"], result.agreement.measures, strict=True):
+        facts["beats_all_controls"] = measure.beats_all_controls
+    return {
+        "title": result.title,
+        "parameters": sum(p.numel() for p in result.network.parameters()),
+        "best_epoch": result.best.epoch,
+        "test": result.report.to_dict(),
+        "grad_cam": grad_cam,
+    }
+
+
+def _flow_table(cohort: Cohort) -> str:
+    rows = [
+        (str(c["part"]), str(c["patients"]), str(c["images"]), *map(str, c["images_of_class"]))
+        for c in cohort.counts()
+    ]
+    return html.table(("part", "patients", "images", *cohort.class_names), rows)
+
+
+def _examples(cohort: Cohort) -> str:
+    caption = (
+        "Training images as the networks get them, before augmentation; annotated regions outlined."
     )
+    return html.figure(examples_figure(cohort), caption)
 
 
-def section(title: str, *body: str) -> str:
-    """A heading with what belongs to it."""
-    return f"<h2>{escape(title)}</h2>\n" + "\n".join(body)
+def _results(findings: Findings) -> str:
+    reports = {r.title: r.report for r in findings.results.values()} | {BASELINE: findings.baseline}
+    names = [row["metric"] for row in findings.baseline.to_dict()["metrics"]]
+    columns = [{row["metric"]: row for row in r.to_dict()["metrics"]} for r in reports.values()]
+    rows = [(name, *(_estimate(column[name]) for column in columns)) for name in names]
+    caption = "95 % intervals; the images of one patient are one cluster."
+    return html.table(("metric", *reports), rows, caption=caption)
 
 
-def paragraph(text: str, *, notice: bool = False) -> str:
-    """A paragraph; a notice stands out."""
-    return f"<p{' class=notice' if notice else ''}>{escape(text)}</p>"
+def _estimate(row: dict[str, float | None]) -> str:
+    if row["value"] is None:
+        return f"- ({row['reason']})"
+    interval = (
+        "" if row["low"] is None else f" [{html.number(row['low'])}, {html.number(row['high'])}]"
+    )
+    return html.number(row["value"]) + interval
 
 
-def items(lines: Iterable[str]) -> str:
-    """A list."""
-    return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
+def _roc(findings: Findings) -> list[str]:
+    curves = findings.roc()
+    return [html.figure(roc_figure(curves), "ROC curves of the test images.")] if curves else []
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str = "") -> str:
-    """A table of texts."""
-    above = f"<caption>{escape(caption)}</caption>" if caption else ""
-    first = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    rest = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<div class="wide"><table>{above}<tr>{first}</tr>{rest}</table></div>'
+def _curves(findings: Findings) -> str:
+    counts = np.sum([c["images_of_class"] for c in findings.cohort.counts()], axis=0)
+    curves = {r.title: r.curves for r in findings.results.values()}
+    picture = curves_figure(curves, majority=float(counts.max() / counts.sum()))
+    kept = ", ".join(f"{r.title}: epoch {r.best.epoch}" for r in findings.results.values())
+    return html.figure(picture, f"Training and validation by epoch. Weights kept from {kept}.")
 
 
-def figure(png: bytes, caption: str) -> str:
-    """A picture inside the page."""
-    data = base64.b64encode(png).decode()
-    text = escape(caption)
-    return f'<figure><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
+def _explanations(findings: Findings) -> list[str]:
+    cohort, results = findings.cohort, findings.results.values()
+    tables = [_agreement_table(result.title, result.agreement) for result in results]
+    positions = annotated(cohort.test)[:SHOWN] or list(range(min(SHOWN, len(cohort.test))))
+    maps = {r.title: cams(r.network, r.target_layer, cohort.test, positions)[0] for r in results}
+    labels = [cohort.labels("test")[position] for position in positions]
+    notes = {
+        r.title: [
+            f"{cohort.class_names[label]}: {r.probabilities['test'][position, label]:.2f}"
+            for position, label in zip(positions, labels, strict=True)
+        ]
+        for r in results
+    }
+    caption = (
+        "The first annotated test images, not a selection. Left the image with its reference "
+        "region; then Grad-CAM of the image's own class, with the network's probability of it."
+    )
+    return [
+        html.paragraph(
+            "A map that agrees with the annotations says something only if it agrees better than "
+            "that of a network with random weights, a constant bump in the centre, and the mean "
+            "mask of the training images: these know where fractures tend to lie, or nothing."
+        ),
+        *tables,
+        html.figure(explanation_figure(cohort, positions, maps, notes), caption),
+    ]
 
 
-def number(value: float | None) -> str:
-    """Three decimals; what is not defined is a dash."""
-    return "-" if value is None or math.isnan(value) else f"{value:.3f}"
-
-
-def agreement_table(title: str, found: Agreement) -> str:
+def _agreement_table(title: str, found: Agreement) -> str:
     """The measures of one network beside their controls, with the verdict in words."""
     if found.reason:
-        return paragraph(f"{title}: not scored: {found.reason}.")
+        return html.paragraph(f"{title}: not scored, since {found.reason}.")
     rows = []
     for measure in found.measures:
-        rows.append((measure.name, "network", number(measure.model), ""))
+        rows.append((measure.name, "network", html.number(measure.model), ""))
         for control, value in measure.controls.items():
             low, high = measure.differences[control]
-            rows.append(("", control, number(value), f"{low:+.3f} to {high:+.3f}"))
-        rows.append(("", "chance: share of pixels in the mask", number(measure.chance), ""))
-        verdict = "beats all three controls" if measure.beats_all_controls else "not better than chance of place"
-        rows.append(("", "verdict", verdict, ""))
+            rows.append(("", control, html.number(value), f"{low:+.3f} to {high:+.3f}"))
+        rows.append(("", "share of pixels in the mask", html.number(measure.chance), ""))
+        rows.append(("", "verdict", measure.verdict, ""))
     grid = "x".join(map(str, found.grid))
-    caption = f"{title}: {found.images} annotated test images of {found.patients} patients, maps of {grid} cells"
+    caption = (
+        f"{title}: {found.images} annotated test images of {found.patients} patients; "
+        f"maps of {grid} cells"
+    )
     head = ("measure", "map", "mean", "network minus control, 95 % interval over patients")
-    return table(head, rows, caption=caption)
+    return html.table(head, rows, caption=caption)

@@ -1,4 +1,4 @@
-"""Training one network: the paper's schedule, the best validation epoch kept, every epoch resumable."""
+"""Training one network: the paper's schedule, the best epoch kept, every epoch resumable."""
 
 from __future__ import annotations
 
@@ -104,7 +104,9 @@ def fit(
         best = not curves or val_loss < min(past.val_loss for past in curves)
         curves.append(row)
         if best:
-            _save(dict(network.state_dict()), {"epoch": str(epoch + 1)}, folder / "best.safetensors")
+            _save(
+                dict(network.state_dict()), {"epoch": str(epoch + 1)}, folder / "best.safetensors"
+            )
         _save_state(network, optimizer, schedule, curves, folder)
         _write_curves(curves, folder / "curves.csv")
         progress.set_postfix(train=f"{row.train_loss:.3f}", val=f"{val_loss:.3f}", refresh=False)
@@ -175,7 +177,11 @@ def _resume(
         return []
     tensors, facts = _load(path)
     network.load_state_dict(
-        {name.removeprefix("network."): t for name, t in tensors.items() if name.startswith("network.")}
+        {
+            name.removeprefix("network."): t
+            for name, t in tensors.items()
+            if name.startswith("network.")
+        }
     )
     moments: dict[int, dict[str, torch.Tensor]] = {}
     for name, tensor in tensors.items():

@@ -1,7 +1,7 @@
 """Lets torchvision's Python half be imported beside a CPU-only torch.
 
 The torchvision of the package registry holds CUDA operators that do not load there, and registers
-fake implementations for them while it is imported. Those registrations, and only those, are skipped.
+fakes for them while it is imported. Those registrations, and only those, are skipped.
 """
 
 from collections.abc import Callable

@@ -1,0 +1,65 @@
+"""The bricks of a self-contained HTML page: text, tables, pictures inside the file."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Iterable, Sequence
+from html import escape
+from pathlib import Path
+
+__all__ = ["figure", "items", "number", "page", "paragraph", "section", "table"]
+
+STYLE = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
+
+
+def page(title: str, body: Iterable[str]) -> str:
+    """A whole HTML document."""
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
+        f"<title>{escape(title)}</title>\n"
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<style>{STYLE}</style></head>\n<body>\n<h1>{escape(title)}</h1>\n"
+        + "\n".join(body)
+        + "\n</body></html>\n"
+    )
+
+
+def section(title: str, *body: str) -> str:
+    """A heading with what belongs to it."""
+    return f"<h2>{escape(title)}</h2>\n" + "\n".join(body)
+
+
+def paragraph(text: str, *, notice: bool = False) -> str:
+    """A paragraph; a notice stands out."""
+    return f"<p{' class=notice' if notice else ''}>{escape(text)}</p>"
+
+
+def items(lines: Iterable[str]) -> str:
+    """A list."""
+    return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str = "") -> str:
+    """A table of texts."""
+    above = f"<caption>{escape(caption)}</caption>" if caption else ""
+    first = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+    rest = "".join(
+        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+    )
+    return f'<div class="wide"><table>{above}<tr>{first}</tr>{rest}</table></div>'
+
+
+def figure(png: bytes, caption: str) -> str:
+    """A picture inside the page."""
+    data = base64.b64encode(png).decode()
+    text = escape(caption)
+    return (
+        f'<figure><img alt="{text}" src="data:image/png;base64,{data}">'
+        f"<figcaption>{text}</figcaption></figure>"
+    )
+
+
+def number(value: float | None) -> str:
+    """Three decimals; what is not defined is a dash."""
+    return "-" if value is None or math.isnan(value) else f"{value:.3f}"

@@ -1,0 +1,67 @@
+"""The study from images to report, in the order of the paper's flow chart."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from examples.ankle_fracture import config as configuration
+from examples.ankle_fracture.baseline import linear_baseline
+from examples.ankle_fracture.cohort import gather
+from examples.ankle_fracture.config import Config
+from examples.ankle_fracture.contestant import compete
+from examples.ankle_fracture.evaluation import evaluate, write_predictions, write_roc
+from examples.ankle_fracture.report import Findings, write_html, write_json
+
+__all__ = ["run"]
+
+
+def run(config: Config, folder: Path) -> Path:
+    """Runs the study, or goes on with an interrupted one, and writes its report.
+
+    Args:
+        config: Every choice.
+        folder: The run's folder. It receives config.json, the cache, a folder for each network
+            (state, best weights, curves), predictions.csv, roc.csv, report.json, report.html.
+
+    Returns:
+        Path of the HTML report.
+
+    Raises:
+        ValueError: The folder holds a run with other choices, or the images cannot be studied.
+        seattn.data.DicomError: Files, labels or split are not fit for the study.
+    """
+    start = time.perf_counter()
+    _claim(config, folder)
+    cohort = gather(config, folder)
+    print(*cohort.flow(), sep="\n", flush=True)
+    results = {name: compete(name, config, cohort, folder / name) for name in config.models}
+    pixels = linear_baseline(cohort.train, cohort.test, classes=len(cohort.class_names))
+    baseline = evaluate(pixels, cohort.test, cohort.class_names)
+    print(f"\nLogistic regression on the same pixels\n{baseline}", flush=True)
+
+    findings = Findings(config, cohort, results, pixels, baseline, time.perf_counter() - start)
+    write_predictions(
+        {name: r.probabilities for name, r in results.items()}, cohort, folder / "predictions.csv"
+    )
+    write_roc(findings.roc(), folder / "roc.csv")
+    write_json(findings, folder / "report.json")
+    write_html(findings, folder / "report.html")
+    print(
+        "\nThis run leaves out",
+        *(f"- {line}" for line in configuration.leaves_out(config)),
+        sep="\n",
+    )
+    print(f"\nReport: {folder / 'report.html'} ({findings.seconds:.0f} s)")
+    return folder / "report.html"
+
+
+def _claim(config: Config, folder: Path) -> None:
+    """Makes the folder this run's own, or refuses to mix two runs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "config.json"
+    if path.exists() and configuration.load(path) != config:
+        raise ValueError(
+            f"'{folder}' holds a run with other choices (config.json): give another --out."
+        )
+    configuration.save(config, path)
