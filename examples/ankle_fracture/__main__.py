@@ -45,8 +45,12 @@ def parse(arguments: list[str]) -> tuple[Config, Path]:
         metavar="DIR",
         help="the run's folder",
     )
-    add("--preset", choices=sorted(PRESETS), default="quick", help="quick: minutes on a CPU (default); "
-        "paper: the paper's networks, size and schedule, for a GPU")  # fmt: skip
+    add(
+        "--preset",
+        choices=sorted(PRESETS),
+        default="quick",
+        help="quick: minutes on a CPU (default); paper: its networks, size, schedule, for a GPU",
+    )
     add("--images", metavar="DIR", help="your folder of DICOM files, instead of the phantom")
     add("--labels", metavar="FILE.csv", help="their labels; goes with --images")
     add(

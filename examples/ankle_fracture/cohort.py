@@ -93,8 +93,8 @@ def gather(config: Config, folder: Path) -> Cohort:
     if config.images is None:
         images, labels, key = _phantom(config, folder)
         source = (
-            f"synthetic: phantom variant '{config.phantom}', {config.patients} patients, three views, "
-            f"seed {config.seed}; no patient, no real image"
+            f"synthetic: phantom variant '{config.phantom}', {config.patients} patients, three "
+            f"views, seed {config.seed}; no patient, no real image"
         )
     else:
         images, labels, key = Path(config.images), Path(str(config.labels)), None
@@ -102,10 +102,11 @@ def gather(config: Config, folder: Path) -> Cohort:
     index = DicomIndex.scan(images, key=key)
     report = index.report()
     print(report, flush=True)
-    if index.failures:
-        listed = "\n".join(f"  {failure}" for failure in index.failures[:20])
+    damaged = [f"  {f.path}: {f.stage}: {f.reason}" for f in index.failures if not f.skipped]
+    if damaged:
+        listed = "\n".join(damaged)
         raise ValueError(
-            f"{len(index.failures)} damaged files below `images`; mend or remove them:\n{listed}"
+            f"{len(damaged)} damaged files below `images`; mend or remove them:\n{listed}"
         )
     if not index.rows:
         raise ValueError(

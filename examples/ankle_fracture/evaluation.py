@@ -10,9 +10,15 @@ import torch
 
 from examples.ankle_fracture.cohort import Cohort
 from seattn.data import DicomDataset
-from seattn.metrics import BinaryReport, ClassificationReport, binary_report, classification_report
+from seattn.metrics import (
+    BinaryReport,
+    ClassificationReport,
+    Estimate,
+    binary_report,
+    classification_report,
+)
 
-__all__ = ["Report", "evaluate", "roc_points", "write_predictions", "write_roc"]
+__all__ = ["Report", "by_name", "evaluate", "roc_points", "write_predictions", "write_roc"]
 
 Report = BinaryReport | ClassificationReport
 
@@ -31,6 +37,14 @@ def evaluate(
     return classification_report(
         y_true=labels, y_score=probabilities, class_names=class_names, patients=patients
     )
+
+
+def by_name(report: Report) -> dict[str, Estimate]:
+    """Every estimate of a report under one name."""
+    if isinstance(report, BinaryReport):
+        return dict(report.estimates)
+    blocks = {"all classes": report.overall, "mean of classes": report.macro, **report.per_class}
+    return {f"{k}: {name}": e for k, block in blocks.items() for name, e in block.items()}
 
 
 def roc_points(labels: list[int], scores: torch.Tensor) -> tuple[list[float], list[float]]:

@@ -90,8 +90,8 @@ def cams(
     for start in range(0, len(positions), 64):
         batch = dataset.batch(positions[start : start + 64])
         result = cam.explain(batch.image.to(device), target=batch.label.to(device))
-        maps.append(result.cam.cpu())
-        grid = tuple(result.low_resolution.shape[-2:])
+        maps.append(result.maps.cpu())
+        grid = tuple(result.raw.shape[-2:])
     return torch.cat(maps), grid
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import math
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
@@ -60,6 +59,6 @@ def figure(png: bytes, caption: str) -> str:
     )
 
 
-def number(value: float | None) -> str:
-    """Three decimals; what is not defined is a dash."""
-    return "-" if value is None or math.isnan(value) else f"{value:.3f}"
+def number(value: float) -> str:
+    """Three decimals."""
+    return f"{value:.3f}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import platform
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from examples.ankle_fracture import html
 from examples.ankle_fracture.cohort import Cohort
 from examples.ankle_fracture.config import Config, leaves_out
 from examples.ankle_fracture.contestant import Result
-from examples.ankle_fracture.evaluation import Report, roc_points
+from examples.ankle_fracture.evaluation import Report, by_name, roc_points
 from examples.ankle_fracture.explanation import Agreement, annotated, cams
 from examples.ankle_fracture.figures import (
     curves_figure,
@@ -25,6 +26,7 @@ from examples.ankle_fracture.figures import (
     explanation_figure,
     roc_figure,
 )
+from seattn.metrics import Estimate
 
 __all__ = ["Findings", "write_html", "write_json"]
 
@@ -101,8 +103,8 @@ def write_html(findings: Findings, path: Path) -> None:
             html.table(("package", "version"), _versions().items()),
             html.paragraph(
                 f"Split by patient; its hash is {cohort.split_hash}. The test images were shown "
-                f"to each network once, after training. {findings.seconds:.0f} seconds in all. Method: "
-                "Wang et al. 2024, doi 10.1186/s12891-024-07355-8."
+                f"to each network once, after training. {findings.seconds:.0f} seconds in all. "
+                "Method: Wang et al. 2024, doi 10.1186/s12891-024-07355-8."
             ),
         ),
     ]
@@ -145,20 +147,19 @@ def _examples(cohort: Cohort) -> str:
 
 def _results(findings: Findings) -> str:
     reports = {r.title: r.report for r in findings.results.values()} | {BASELINE: findings.baseline}
-    names = [row["metric"] for row in findings.baseline.to_dict()["metrics"]]
-    columns = [{row["metric"]: row for row in r.to_dict()["metrics"]} for r in reports.values()]
-    rows = [(name, *(_estimate(column[name]) for column in columns)) for name in names]
+    columns = [by_name(report) for report in reports.values()]
+    rows = [(name, *(_estimate(column[name]) for column in columns)) for name in columns[0]]
     caption = "95 % intervals; the images of one patient are one cluster."
     return html.table(("metric", *reports), rows, caption=caption)
 
 
-def _estimate(row: dict[str, float | None]) -> str:
-    if row["value"] is None:
-        return f"- ({row['reason']})"
-    interval = (
-        "" if row["low"] is None else f" [{html.number(row['low'])}, {html.number(row['high'])}]"
-    )
-    return html.number(row["value"]) + interval
+def _estimate(estimate: Estimate) -> str:
+    if math.isnan(estimate.value):
+        return f"- ({estimate.reason})"
+    if math.isnan(estimate.low):
+        return html.number(estimate.value)
+    interval = f"[{html.number(estimate.low)}, {html.number(estimate.high)}]"
+    return f"{html.number(estimate.value)} {interval}"
 
 
 def _roc(findings: Findings) -> list[str]:

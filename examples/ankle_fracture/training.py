@@ -66,6 +66,9 @@ def fit(
         RandomContrast(config.contrast),
         RandomNoise(config.noise),
     )
+    # BatchNorm cannot train on a single image: such a last batch is left out.
+    lonely = len(train) % config.batch_size == 1
+    batches = train.loader(config.batch_size, shuffle=True, seed=config.seed, drop_last=lonely)
     curves = _resume(network, optimizer, schedule, folder)
     progress = tqdm(
         range(len(curves), config.epochs), initial=len(curves), total=config.epochs, unit="epoch"
@@ -75,11 +78,8 @@ def fit(
         torch.manual_seed(config.seed * 100_003 + epoch)
         network.train()
         loss_sum, correct = 0.0, 0
-        # BatchNorm cannot train on a single image: such a last batch is left out.
-        lonely = len(train) % config.batch_size == 1
-        for batch in train.loader(
-            config.batch_size, shuffle=True, seed=config.seed, epoch=epoch, drop_last=lonely
-        ):
+        batches.set_epoch(epoch)
+        for batch in batches:
             sample = augment(batch, transforms, seed=config.seed, epoch=epoch)
             image, label = sample.image.to(device), sample.label.to(device)
             logits = network(image)

@@ -1,0 +1,188 @@
+"""What a metric accepts: the one place where labels, scores and patients are checked.
+
+Lists, numpy arrays and torch tensors (any device, any dtype, with or without a gradient) become
+numpy arrays of int64 labels and float64 scores, or an error that names the argument.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "Flags",
+    "Labels",
+    "Scores",
+    "as_patients",
+    "binary_scores",
+    "check_level",
+    "check_probabilities",
+    "class_scores",
+    "label_pair",
+]
+
+Flags = npt.NDArray[np.bool_]
+Labels = npt.NDArray[np.int64]
+Scores = npt.NDArray[np.float64]
+
+
+def label_pair(
+    y_true: npt.ArrayLike, y_pred: npt.ArrayLike, *, num_classes: int | None = None
+) -> tuple[Labels, Labels, int]:
+    """True and predicted labels of the same cases, and the number of classes.
+
+    Args:
+        y_true: (N,) labels 0 .. num_classes - 1.
+        y_pred: (N,) labels 0 .. num_classes - 1.
+        num_classes: ``None`` counts up to the largest label of the two, and two classes at least.
+
+    Returns:
+        Both as int64, and ``num_classes``.
+    """
+    if num_classes is not None and num_classes < 2:
+        raise ValueError(f"`num_classes` (={num_classes}) must be 2 or more.")
+    true = _labels("y_true", y_true, num_classes)
+    predicted = _labels("y_pred", y_pred, num_classes)
+    _same_length(true, "y_pred", predicted)
+    return true, predicted, num_classes or max(2, int(true.max()) + 1, int(predicted.max()) + 1)
+
+
+def binary_scores(y_true: npt.ArrayLike, y_score: npt.ArrayLike) -> tuple[Flags, Scores]:
+    """Which cases are positive, and the (N,) scores of all."""
+    true = _labels("y_true", y_true, 2)
+    scores = _finite("y_score", y_score)
+    if scores.ndim != 1:
+        raise ValueError(
+            f"`y_score` has shape {scores.shape}; two classes need one score per case, shape (N,): "
+            "pass the column of the positive class, or `average=` for one-vs-rest over columns."
+        )
+    _same_length(true, "y_score", scores)
+    return true == 1, scores
+
+
+def class_scores(y_true: npt.ArrayLike, y_score: npt.ArrayLike) -> tuple[Labels, Scores]:
+    """The (N,) labels and the (N, K) scores of the same cases."""
+    scores = _finite("y_score", y_score)
+    if scores.ndim != 2 or scores.shape[1] < 2:
+        raise ValueError(
+            f"`y_score` has shape {scores.shape}; one score per case and class, shape (N, K) "
+            "with K of 2 or more, is needed here."
+        )
+    true = _labels("y_true", y_true, scores.shape[1])
+    _same_length(true, "y_score", scores)
+    return true, scores
+
+
+def check_level(level: float) -> None:
+    """Refuse a confidence level outside (0, 1)."""
+    if not 0 < level < 1:
+        raise ValueError(f"`level` (={level}) must be between 0 and 1, for example 0.95.")
+
+
+def check_probabilities(scores: Scores) -> None:
+    """Refuse scores outside [0, 1], and rows of (N, K) scores that do not sum to 1.
+
+    A row may miss 1 by 0.01, which a softmax in bfloat16 does not.
+    """
+    outside = np.flatnonzero((scores < 0) | (scores > 1))
+    if outside.size:
+        raise ValueError(
+            f"`y_score` must be probabilities in [0, 1]; {outside.size} are not, the first is "
+            f"{scores.flat[outside[0]]:.6g}. Pass the sigmoid or the softmax of logits; none is "
+            "applied here."
+        )
+    if scores.ndim == 2:
+        sums = scores.sum(axis=1)
+        wrong = np.flatnonzero(np.abs(sums - 1) > 0.01)
+        if wrong.size:
+            raise ValueError(
+                f"`y_score` must be probabilities whose rows sum to 1; {wrong.size} rows do not, "
+                f"the first is row {wrong[0]} with sum {sums[wrong[0]]:.6g}. Pass a softmax."
+            )
+
+
+def as_patients(patients: npt.ArrayLike, cases: int) -> Labels:
+    """Patient identifiers, numbers or strings, as codes 0 .. patients - 1 of shape (N,)."""
+    identifiers = _numpy(patients)
+    if identifiers.shape != (cases,):
+        raise ValueError(
+            f"`patients` has shape {identifiers.shape}; one identifier per case, shape ({cases},), "
+            "is needed."
+        )
+    try:
+        missing = _missing(identifiers.astype(object))
+        codes = np.zeros(cases) if missing.any() else np.unique(identifiers, return_inverse=True)[1]
+    except TypeError as error:
+        raise TypeError(
+            "`patients` must be all numbers or all strings; convert them, e.g. with str()."
+        ) from error
+    if missing.any():
+        raise ValueError(
+            f"`patients` is missing for {missing.sum()} cases, the first at index "
+            f"{np.flatnonzero(missing)[0]}; leave those cases out or give them identifiers."
+        )
+    return codes.astype(np.int64)
+
+
+def _labels(name: str, values: npt.ArrayLike, num_classes: int | None) -> Labels:
+    array = _finite(name, values)
+    if array.ndim != 1:
+        raise ValueError(f"`{name}` has shape {array.shape}; labels need shape (N,).")
+    rule = "labels are the integers 0, 1, ..." if num_classes is None else _classes(num_classes)
+    fractions = np.flatnonzero(array != np.floor(array))
+    if fractions.size:
+        raise ValueError(
+            f"`{name}` holds {array[fractions[0]]:.6g} at index {fractions[0]}, but {rule}; "
+            "these look like scores: were the arguments swapped, or is a threshold missing?"
+        )
+    above = array.max() if num_classes is None else num_classes - 1
+    outside = np.flatnonzero((array < 0) | (array > above))
+    if outside.size:
+        raise ValueError(
+            f"`{name}` holds {array[outside[0]]:.6g} at index {outside[0]}, but {rule}; renumber "
+            "the classes, or check whether the arguments were swapped."
+        )
+    return array.astype(np.int64)
+
+
+def _classes(num_classes: int) -> str:
+    return "labels must be 0 or 1" if num_classes == 2 else f"labels must be 0 .. {num_classes - 1}"
+
+
+def _finite(name: str, values: npt.ArrayLike) -> Scores:
+    array = _numpy(values)
+    if array.size == 0:
+        raise ValueError(f"`{name}` is empty, shape {array.shape}; a metric needs a case.")
+    if array.dtype.kind not in "biuf":
+        raise TypeError(
+            f"`{name}` must hold numbers, not dtype {array.dtype}; labels are 0, 1, ..., with none "
+            "missing."
+        )
+    numbers = array.astype(np.float64, copy=False)
+    wrong = np.flatnonzero(~np.isfinite(numbers))
+    if wrong.size:
+        index = np.unravel_index(wrong[0], numbers.shape)
+        raise ValueError(
+            f"`{name}` must be finite; {wrong.size} of {numbers.size} values are NaN or infinite, "
+            f"the first at index {', '.join(str(i) for i in index)}."
+        )
+    return numbers
+
+
+def _same_length(true: Labels, name: str, other: npt.NDArray[Any]) -> None:
+    if len(true) != len(other):
+        raise ValueError(
+            f"`y_true` has {len(true)} cases and `{name}` {len(other)}; both must hold the same "
+            "cases in the same order."
+        )
+
+
+def _missing(values: npt.NDArray[np.object_]) -> Flags:
+    return np.not_equal(values, values) | np.equal(values, None)  # type: ignore[call-overload]
+
+
+def _numpy(values: Any) -> npt.NDArray[Any]:
+    if hasattr(values, "detach"):  # a torch tensor; numpy has no bfloat16, float64 holds it exactly
+        values = values.detach().cpu()
+        values = values.double() if values.is_floating_point() else values
+    return np.asarray(values)
