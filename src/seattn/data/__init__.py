@@ -1,0 +1,51 @@
+"""DICOM files in, tensors out: reading, index, labels, datasets, patient-level splits."""
+
+from seattn.data.dataset import DicomDataset
+from seattn.data.dicom import DicomImage, read_dicom
+from seattn.data.errors import (
+    CacheError,
+    DecodeError,
+    DicomError,
+    HeaderError,
+    LabelError,
+    LimitError,
+    NoImageError,
+    NotDicomError,
+    SplitError,
+    UnsupportedSyntaxError,
+)
+from seattn.data.index import DicomIndex, Failure, IndexRow
+from seattn.data.meta import DicomMeta
+from seattn.data.phantom import make_ankle_phantom
+from seattn.data.roi import bone_mask
+from seattn.data.sample import Sample
+from seattn.data.split import split_by_patient
+from seattn.data.transforms import RandomAffine, RandomContrast, RandomNoise, augment
+
+__all__ = [
+    "CacheError",
+    "DecodeError",
+    "DicomDataset",
+    "DicomError",
+    "DicomImage",
+    "DicomIndex",
+    "DicomMeta",
+    "Failure",
+    "HeaderError",
+    "IndexRow",
+    "LabelError",
+    "LimitError",
+    "NoImageError",
+    "NotDicomError",
+    "RandomAffine",
+    "RandomContrast",
+    "RandomNoise",
+    "Sample",
+    "SplitError",
+    "UnsupportedSyntaxError",
+    "augment",
+    "bone_mask",
+    "make_ankle_phantom",
+    "read_dicom",
+    "split_by_patient",
+]

@@ -1,0 +1,174 @@
+"""A torch dataset over an index of DICOM images, decoded on the fly or from a cache."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from seattn.data.cache import Cache, CacheDtype, build_cache
+from seattn.data.dicom import Units
+from seattn.data.index import DicomIndex
+from seattn.data.preprocess import Preprocessing
+from seattn.data.sample import Sample
+
+__all__ = ["BatchLoader", "DicomDataset"]
+
+
+class DicomDataset(Dataset[Any]):
+    """The images of an index as tensors of one size, with labels and masks.
+
+    ``dataset[i]`` is a ``Sample``. It fits a plain ``torch.utils.data.DataLoader``, with or without
+    workers; ``dataset.loader(batch_size)`` is faster where the images are cached, because it
+    gathers whole batches and a cached image costs less than its way out of a worker.
+
+    With a cache, every file is read when the dataset is made, so a bad file is an error before
+    training starts, and not in the middle of an epoch.
+
+    Args:
+        index: The images. A row without a label gets the label -1.
+        size: Height and width in pixels, or one number for both.
+        units: As in ``read_dicom``: "window" and "minmax" give images in 0..1.
+        window: As in ``read_dicom``: (center, width) for every image, or None for the file's own.
+        bone_mask: Whether to set what lies outside the bones to 0, as Wang et al. (2024) do; of
+            images in Hounsfield units only. ``seattn.data.roi.bone_mask`` finds the bones.
+        cache: A folder for decoded images, see ``seattn.data.cache.build_cache``; None decodes
+            each image whenever it is asked for.
+        dtype: How the cache stores pixels, "uint8", "float16" or "float32". The images that come
+            out are float32 in any case; 256 grey levels are what the window was made to be shown
+            in.
+        as_dict: Whether ``dataset[i]`` is a dictionary with the fields of ``Sample`` as its keys,
+            for transforms in the manner of MONAI.
+
+    Raises:
+        CacheError: With a cache: files cannot be used; all of them are listed.
+        ValueError: Two arguments contradict each other, or with a cache the index is empty.
+
+    Examples:
+        >>> import os
+        >>> from pathlib import Path
+        >>> from pydicom.data import get_testdata_file
+        >>> from seattn.data.dataset import DicomDataset
+        >>> from seattn.data.index import DicomIndex, IndexRow
+        >>> file = Path(get_testdata_file("CT_small.dcm"))
+        >>> row = IndexRow(file.name, 0, "p", "s", "s", "axial", 128, 128, 39206, 0, label=1)
+        >>> index = DicomIndex(file.parent, (row,), (), ("normal", "fracture"))
+        >>> dataset = DicomDataset(index, size=64, window=(400, 1800))
+        >>> image, label, mask, row = dataset[0]
+        >>> image.shape, label, mask.unique()
+        (torch.Size([1, 64, 64]), tensor(1), tensor([255], dtype=torch.uint8))
+    """
+
+    def __init__(
+        self,
+        index: DicomIndex,
+        *,
+        size: int | tuple[int, int] = 224,
+        units: Units = "window",
+        window: Sequence[float] | None = None,
+        bone_mask: bool = False,
+        cache: str | os.PathLike[str] | None = None,
+        dtype: CacheDtype = "uint8",
+        as_dict: bool = False,
+    ) -> None:
+        self.index = index
+        self.as_dict = as_dict
+        self._preprocessing = Preprocessing(
+            size=(size, size) if isinstance(size, int) else size,
+            units=units,
+            window=None if window is None else tuple(float(value) for value in window),
+            bone_mask=bone_mask,
+        )
+        labels = [-1 if row.label is None else row.label for row in index.rows]
+        self._labels = torch.tensor(labels, dtype=torch.int64)
+        self._cache: Cache | None = None
+        if cache is not None:
+            self._cache = build_cache(index, self._preprocessing, cache, dtype=dtype)
+
+    def __len__(self) -> int:
+        """Count the images."""
+        return len(self.index)
+
+    def __getitem__(self, position: int) -> Any:
+        """Return one sample."""
+        return self.__getitems__([position])[0]
+
+    def __getitems__(self, positions: Sequence[int]) -> list[Any]:
+        """Return the samples at some positions; a ``DataLoader`` asks for its batches here."""
+        samples = [Sample(*fields) for fields in zip(*self.batch(positions), strict=True)]
+        return [sample._asdict() for sample in samples] if self.as_dict else samples
+
+    def batch(self, positions: Sequence[int] | NDArray[np.int64]) -> Sample:
+        """Return the images at some positions as one batch.
+
+        Raises:
+            DicomError: Without a cache: a file cannot be used.
+            IndexError: A position is out of range.
+        """
+        rows = np.arange(len(self))[np.asarray(positions, dtype=np.int64)]
+        if self._cache is not None:
+            image, mask = self._cache.images(rows), self._cache.masks(rows)
+        else:
+            pairs = [self._preprocessing(self.index.root, self.index.rows[row]) for row in rows]
+            image, mask = (torch.stack(tensors) for tensors in zip(*pairs, strict=True))
+        row = torch.from_numpy(rows)
+        return Sample(image=image, label=self._labels[row], mask=mask, row=row)
+
+    def loader(
+        self, batch_size: int, *, shuffle: bool = False, seed: int = 0, drop_last: bool = False
+    ) -> "BatchLoader":
+        """Go through the dataset in batches, in this process.
+
+        Args:
+            batch_size: Images in a batch.
+            shuffle: Whether the order is random; then it is a pure function of ``seed`` and of the
+                epoch that ``set_epoch`` sets.
+            seed: The seed of the order.
+            drop_last: Whether to leave out a last batch that is not full.
+
+        Returns:
+            What can be iterated over again and again, yields a ``Sample`` for each batch, and has a
+            ``len``.
+
+        Raises:
+            ValueError: ``batch_size`` is not positive.
+        """
+        return BatchLoader(self, batch_size, shuffle=shuffle, seed=seed, drop_last=drop_last)
+
+
+@dataclass
+class BatchLoader:
+    """The batches of a dataset, as ``DicomDataset.loader`` describes them."""
+
+    dataset: DicomDataset
+    batch_size: int
+    shuffle: bool = False
+    seed: int = 0
+    drop_last: bool = False
+    epoch: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the size."""
+        if self.batch_size < 1:
+            raise ValueError(f"`batch_size` (={self.batch_size}) must be at least 1.")
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of the passes from here on; without it each pass has that of epoch 0."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        """Count the batches of a pass."""
+        full, rest = divmod(len(self.dataset), self.batch_size)
+        return full if self.drop_last or not rest else full + 1
+
+    def __iter__(self) -> Iterator[Sample]:
+        """Start a pass."""
+        order = np.arange(len(self.dataset))
+        if self.shuffle:
+            order = np.random.default_rng((self.seed, self.epoch)).permutation(order)
+        for i in range(len(self)):
+            yield self.dataset.batch(order[i * self.batch_size : (i + 1) * self.batch_size])

@@ -1,0 +1,217 @@
+"""The list of images below a folder, with pseudonyms in place of identities."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
+
+from seattn.data.containment import attempt
+from seattn.data.errors import DicomError
+from seattn.data.labels import join_labels
+from seattn.data.pseudonym import resolve_key
+from seattn.data.scan import Failure, IndexRow, scan_folder
+
+__all__ = ["DicomIndex", "Failure", "IndexRow"]
+
+Missing = Literal["error", "drop"]
+Record = TypeVar("Record", IndexRow, Failure)
+
+_FORMAT = "seattn index 1"
+
+
+@dataclass(frozen=True)
+class DicomIndex:
+    r"""An immutable list of images, made once from a folder and then cheap to load.
+
+    Attributes:
+        root: The folder that was scanned.
+        rows: One ``IndexRow`` per image, in the order of (path, frame).
+        failures: The files that gave no row, and why.
+        classes: What the labels of the rows count; empty before labels are joined.
+
+    Examples:
+        >>> import tempfile, pathlib, shutil
+        >>> from pydicom.data import get_testdata_file
+        >>> from seattn.data import DicomIndex
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> _ = shutil.copy(get_testdata_file("CT_small.dcm"), folder / "a.dcm")
+        >>> _ = (folder / "labels.csv").write_text("path,label\na.dcm,fracture\n")
+        >>> index = DicomIndex.scan(folder, key="a secret of the study", progress=False)
+        >>> index = index.with_labels(folder / "labels.csv")
+        >>> index.rows[0].path, index.rows[0].view, index.classes
+        ('a.dcm', 'axial', ('fracture',))
+        >>> print(index.report())
+        1 image of 1 patient in 1 file
+          axial           1
+          class fracture  1
+        1 file skipped
+          1  open: no DICOM prefix in bytes 128 to 131, as labels.csv
+        0 files failed
+    """
+
+    root: Path
+    rows: tuple[IndexRow, ...]
+    failures: tuple[Failure, ...] = ()
+    classes: tuple[str, ...] = ()
+
+    @classmethod
+    def scan(
+        cls, root: str | os.PathLike[str], *, key: bytes | str | None = None, progress: bool = True
+    ) -> "DicomIndex":
+        """Read the headers of all files below a folder; no pixels are decoded.
+
+        A file is DICOM if it says so inside, whatever its name. A damaged one never ends the scan:
+        it is listed in ``failures`` with the reason, as is the second of two files with the same
+        (0008,0018) *SOP Instance UID*, which are one image. What is no image is listed there as
+        skipped: other files, objects without pixels, localizers, segmentations, dose.
+
+        Args:
+            root: The folder. Links to files are followed, links to folders are not.
+            key: The secret under which identities become pseudonyms: the same key gives the same
+                patients in every index. None takes this user's own, which is made at first use;
+                see ``seattn.data.pseudonym.resolve_key``.
+            progress: Whether to show a progress bar.
+
+        Raises:
+            ValueError: ``root`` is not a folder, or ``key`` is empty or too long.
+        """
+        folder = Path(root).absolute()
+        if not folder.is_dir():
+            raise ValueError(f"`root` (={os.fspath(root)!r}) is not a folder.")
+        return cls(folder, *scan_folder(folder, resolve_key(key), progress=progress))
+
+    def with_labels(
+        self,
+        table: str | os.PathLike[str],
+        *,
+        classes: Sequence[str] | None = None,
+        missing: Missing = "error",
+        key: bytes | str | None = None,
+    ) -> "DicomIndex":
+        """Join a CSV file with the columns ``path``, ``label`` and maybe ``patient`` and ``mask``.
+
+        Args:
+            table: The CSV file, UTF-8. Its paths are absolute or relative to ``root``, as those of
+                the rows. Other columns are ignored.
+            classes: The classes in order; None takes the labels that occur, in numerical order if
+                all are numbers, else in alphabetical order.
+            missing: What to do with an image that has no label: "error", or "drop" it from the
+                rows. "drop" also passes over a label for a file that is among ``failures``; a
+                label for a duplicate is passed over in any case, if it agrees.
+            key: Where the table has patients, the secret that makes pseudonyms of them. Give the
+                one that was given to ``scan``.
+
+        Returns:
+            A new index, each of whose rows has a label.
+
+        Raises:
+            LabelError: An image has no label; a label has no image, is empty or is there twice; a
+                patient is missing in a table with patients; a mask does not exist.
+            ValueError: ``missing`` is neither "error" nor "drop", or ``classes`` repeats itself.
+        """
+        if missing not in get_args(Missing):
+            raise ValueError(f"`missing` (={missing!r}) must be 'error' or 'drop'.")
+        rows, order = join_labels(
+            self.rows,
+            self.failures,
+            root=self.root,
+            table=Path(table),
+            classes=classes,
+            drop_missing=missing == "drop",
+            key=key,
+        )
+        return replace(self, rows=rows, classes=order)
+
+    def subset(self, positions: Iterable[int]) -> "DicomIndex":
+        """Take the rows at ``positions``, in that order; all else stays."""
+        return replace(self, rows=tuple(self.rows[position] for position in positions))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a JSON file: rows, failures and classes, and the way from there to ``root``."""
+        path = Path(path).absolute()
+        content = {
+            "format": _FORMAT,
+            "root": Path(os.path.relpath(self.root, path.parent)).as_posix(),
+            "classes": self.classes,
+            "rows": _to_columns(IndexRow, self.rows),
+            "failures": _to_columns(Failure, self.failures),
+        }
+        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+        unfinished.write_text(json.dumps(content), encoding="utf-8")
+        unfinished.replace(path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "DicomIndex":
+        """Read what ``save`` has written.
+
+        Raises:
+            DicomError: ``path`` is not such a file.
+        """
+        path = Path(path).absolute()
+        return cls(*attempt(path, "load", DicomError, _load, path))
+
+    def __len__(self) -> int:
+        """Count the rows."""
+        return len(self.rows)
+
+    def report(self) -> str:
+        """Count images, patients, views and classes, and files without an image by their reason."""
+        patients = {row.patient for row in self.rows}
+        files = {row.path for row in self.rows}
+        views = Counter(row.view for row in self.rows)
+        labels = Counter(row.label for row in self.rows)
+        counts = sorted(views.items()) + [
+            (f"class {name}", labels[label]) for label, name in enumerate(self.classes)
+        ]
+        width = max((len(name) for name, _ in counts), default=0)
+        return "\n".join(
+            [
+                f"{_plural(len(self.rows), 'image')} of {_plural(len(patients), 'patient')} "
+                f"in {_plural(len(files), 'file')}",
+                *(f"  {name:{width}}  {count}" for name, count in counts),
+                *_reasons("skipped", [each for each in self.failures if each.skipped]),
+                *_reasons("failed", [each for each in self.failures if not each.skipped]),
+            ]
+        )
+
+
+def _reasons(word: str, failures: Sequence[Failure]) -> list[str]:
+    examples: dict[str, list[str]] = {}
+    for failure in failures:
+        examples.setdefault(f"{failure.stage}: {failure.reason}", []).append(failure.path)
+    lines = [f"  {len(paths)}  {reason}, as {paths[0]}" for reason, paths in examples.items()]
+    return [f"{_plural(len(failures), 'file')} {word}", *lines]
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _to_columns(kind: type[IndexRow | Failure], records: Sequence[Any]) -> dict[str, list[Any]]:
+    return {
+        field.name: [getattr(record, field.name) for record in records] for field in fields(kind)
+    }
+
+
+def _from_columns(kind: type[Record], columns: dict[str, list[Any]]) -> tuple[Record, ...]:
+    return tuple(
+        kind(**dict(zip(columns, values, strict=True)))
+        for values in zip(*columns.values(), strict=True)
+    )
+
+
+def _load(
+    path: Path,
+) -> tuple[Path, tuple[IndexRow, ...], tuple[Failure, ...], tuple[str, ...]]:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        raise DicomError(path, "load", "not an index of this version; scan the folder again")
+    return (
+        Path(os.path.normpath(path.parent / content["root"])),
+        _from_columns(IndexRow, content["rows"]),
+        _from_columns(Failure, content["failures"]),
+        tuple(content["classes"]),
+    )

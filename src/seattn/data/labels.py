@@ -1,0 +1,153 @@
+"""Joins a table of labels to the rows of an index, and refuses to guess where they disagree."""
+
+import csv
+import math
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from seattn.data.containment import attempt
+from seattn.data.errors import LabelError
+from seattn.data.pseudonym import patient_pseudonym, resolve_key
+from seattn.data.scan import Failure, IndexRow
+
+__all__ = ["join_labels"]
+
+_STAGE = "labels"
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One line of the table; ``patient`` is a pseudonym already."""
+
+    path: str
+    label: str
+    patient: str | None
+    mask: str | None
+
+
+def join_labels(
+    rows: Sequence[IndexRow],
+    failures: Sequence[Failure],
+    *,
+    root: Path,
+    table: Path,
+    classes: Sequence[str] | None,
+    drop_missing: bool,
+    key: bytes | str | None,
+) -> tuple[tuple[IndexRow, ...], tuple[str, ...]]:
+    """Give every row its label, and its patient and mask where the table has them.
+
+    Returns:
+        The rows that have a label, and the classes in order.
+
+    Raises:
+        LabelError: The table is incomplete, contradicts itself, or does not fit the index.
+    """
+    entries = attempt(table, _STAGE, LabelError, _read_table, table, root, key)
+    order = _order_classes(table, {entry.label for entry in entries.values()}, classes)
+    places = {row.path: _place(root, row.path) for row in rows}
+
+    _check_duplicates(table, root, failures, entries)
+    known = set(places.values())
+    known |= {_place(root, each.path) for each in failures if each.same_as or drop_missing}
+    unknown = [entry.path for place, entry in entries.items() if place not in known]
+    if unknown:
+        raise LabelError(table, _STAGE, f"{_some(unknown)} not in the index of {root}")
+    unlabelled = [path for path, place in places.items() if place not in entries]
+    if unlabelled and not drop_missing:
+        reason = f'{_some(unlabelled)} without a label; `missing="drop"` leaves such images out'
+        raise LabelError(table, _STAGE, reason)
+
+    joined = []
+    for row in rows:
+        if entry := entries.get(places[row.path]):
+            patient = entry.patient or row.patient
+            label = order.index(entry.label)
+            joined.append(replace(row, label=label, patient=patient, mask=entry.mask))
+    return tuple(joined), order
+
+
+def _check_duplicates(
+    table: Path, root: Path, failures: Sequence[Failure], entries: Mapping[str, _Entry]
+) -> None:
+    """An image that is there twice is learnt from once, so its labels have to agree."""
+    for failure in failures:
+        if failure.same_as is None:
+            continue
+        copy = entries.get(_place(root, failure.path))
+        first = entries.get(_place(root, failure.same_as))
+        if copy and first and copy.label != first.label:
+            reason = f"{first.path} and {copy.path} are one image with different labels"
+            raise LabelError(table, _STAGE, reason)
+
+
+def _read_table(table: Path, root: Path, key: bytes | str | None) -> dict[str, _Entry]:
+    """Read the entries of a CSV file by the place of their image."""
+    entries: dict[str, _Entry] = {}
+    with table.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file, strict=True)
+        columns = reader.fieldnames or []
+        if missing := {"path", "label"}.difference(columns):
+            raise LabelError(table, _STAGE, f"no column {' and no column '.join(sorted(missing))}")
+        secret = resolve_key(key) if "patient" in columns else b""
+        for cells in reader:
+            line = f"line {reader.line_num}"
+            if None in cells or None in cells.values():
+                raise LabelError(table, _STAGE, f"{line} has not one cell for each column")
+            path, label = cells["path"].strip(), cells["label"].strip()
+            if not path or not label:
+                raise LabelError(table, _STAGE, f"{line} has no path or no label")
+            patient = None
+            if "patient" in columns:
+                if not cells["patient"].strip():
+                    raise LabelError(table, _STAGE, f"{line} has no patient")
+                patient = patient_pseudonym(cells["patient"], secret)
+            mask = _mask(table, line, root, cells.get("mask", "").strip())
+            place = _place(root, path)
+            if place in entries:
+                raise LabelError(table, _STAGE, f"{line} repeats the path {path}")
+            entries[place] = _Entry(path, label, patient, mask)
+    return entries
+
+
+def _mask(table: Path, line: str, root: Path, mask: str) -> str | None:
+    if not mask:
+        return None
+    path = Path(os.path.normpath(root / mask))
+    if not path.is_file():
+        raise LabelError(table, _STAGE, f"{line} names a mask that does not exist, {mask}")
+    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+
+
+def _place(root: Path, path: str) -> str:
+    """One spelling for each file; ``path`` is relative to the root of the index, or absolute."""
+    return os.path.normcase(os.path.normpath(root / path))
+
+
+def _order_classes(
+    table: Path, labels: Collection[str], classes: Sequence[str] | None
+) -> tuple[str, ...]:
+    if classes is None:
+        numbers = {label: _number(label) for label in labels}
+        if all(math.isfinite(number) for number in numbers.values()):
+            return tuple(sorted(labels, key=lambda label: (numbers[label], label)))
+        return tuple(sorted(labels))
+    if isinstance(classes, str) or len(set(classes)) != len(classes):
+        raise ValueError(f"`classes` (={classes!r}) must be a sequence of different labels.")
+    if unknown := sorted(set(labels).difference(classes)):
+        raise LabelError(table, _STAGE, f"{_some(unknown)} not in `classes` (={tuple(classes)})")
+    return tuple(classes)
+
+
+def _number(label: str) -> float:
+    try:
+        return float(label)
+    except ValueError:
+        return math.nan
+
+
+def _some(names: Sequence[str]) -> str:
+    """Say how many, and name the first few."""
+    return f"{len(names)} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"

@@ -1,0 +1,97 @@
+"""Where in a file the pixels lie, and whether all are there (PS3.5 sections 8 and A)."""
+
+import os
+import struct
+import zlib
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from seattn.data.errors import DecodeError, LimitError, NoImageError
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+__all__ = ["MAX_INFLATED_BYTES", "check_pixels", "find_pixels", "inflate"]
+
+MAX_INFLATED_BYTES = 2**30
+"""Size up to which a file of the deflated transfer syntax is inflated."""
+
+
+_PIXEL_ELEMENTS = {
+    (0x7FE0, 0x0008): "FloatPixelData",
+    (0x7FE0, 0x0009): "DoubleFloatPixelData",
+    (0x7FE0, 0x0010): "PixelData",
+}
+
+
+def inflate(path: Path, file: BinaryIO) -> BinaryIO:
+    """Inflate what follows the file meta information (PS3.5 section A.5), up to a limit."""
+    from pydicom.filereader import read_dataset
+
+    file.seek(132)
+    read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
+    inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(file.read(), MAX_INFLATED_BYTES + 1)
+    if len(inflated) > MAX_INFLATED_BYTES:
+        raise LimitError(path, "limits", f"inflates to more than {MAX_INFLATED_BYTES:,} bytes")
+    return BytesIO(inflated)
+
+
+def find_pixels(path: Path, source: BinaryIO, dataset: "Dataset") -> tuple[dict[str, str], int]:
+    """Move ``source`` to the pixels; return decoder options and the number of bytes there."""
+    order = "<" if dataset.original_encoding[1] else ">"
+    element = source.read(8)  # PS3.5 section 7.1.2 and 7.1.3
+    # An implicit length that reads like one of these would be odd, and lengths are even: so the VR
+    # is told apart even where the file is not encoded as its transfer syntax says.
+    explicit = element[4:6] in (b"OB", b"OW", b"OF", b"OD", b"UN")
+    length_field = source.read(4) if explicit else element[4:]
+    if len(length_field) < 4:
+        raise _no_pixels(path, dataset)
+    tag = struct.unpack(f"{order}HH", element[:4])
+    if tag not in _PIXEL_ELEMENTS:
+        raise _no_pixels(path, dataset)
+    (length,) = struct.unpack(f"{order}L", length_field)
+    start = source.tell()
+    remaining = source.seek(0, os.SEEK_END) - start
+    source.seek(start)
+    options = {"pixel_keyword": _PIXEL_ELEMENTS[tag]}
+    if explicit:
+        options["pixel_vr"] = element[4:6].decode()
+    return options, min(length, remaining)
+
+
+def check_pixels(
+    path: Path, source: BinaryIO, dataset: "Dataset", frames: int, available: int
+) -> None:
+    """Find pixels that are cut short; a decoder may well paint something from what is left."""
+    from pydicom.pixels.utils import get_expected_length
+
+    if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        start = source.tell()
+        fragments, complete = _count_fragments(source)
+        source.seek(start)
+        if not complete:
+            raise DecodeError(path, "header", "the file ends within its pixels")
+        if fragments < frames:
+            raise DecodeError(path, "header", "there are fewer frames than the header says")
+    elif available < (expected := get_expected_length(dataset)):
+        raise DecodeError(
+            path, "header", f"{available:,} bytes of pixels, and {expected:,} are needed"
+        )
+
+
+def _no_pixels(path: Path, dataset: "Dataset") -> NoImageError | DecodeError:
+    """A file cut short before its pixels is damaged; a structured report never had any."""
+    name = getattr(dataset.get("SOPClassUID"), "name", "")
+    if "Image" in name or "Rows" in dataset:
+        return DecodeError(path, "header", "the file ends before its pixels")
+    return NoImageError(path, "header", "an object without pixels")
+
+
+def _count_fragments(source: BinaryIO) -> tuple[int, bool]:
+    """Walk over encapsulated pixels: offset table, fragments, delimiter (PS3.5 section A.4)."""
+    items = 0
+    while (item := source.read(8))[:4] == b"\xfe\xff\x00\xe0":
+        source.seek(int.from_bytes(item[4:], "little"), os.SEEK_CUR)
+        items += 1
+    return items - 1, item[:4] == b"\xfe\xff\xdd\xe0"

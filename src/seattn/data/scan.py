@@ -1,0 +1,174 @@
+"""Walks a folder: every image becomes rows of an index, every other file a reason why not."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from seattn.data import geometry
+from seattn.data.containment import attempt, quiet_pydicom
+from seattn.data.errors import DicomError, HeaderError, NoImageError, NotDicomError
+from seattn.data.header import open_regular, read_header
+from seattn.data.pseudonym import patient_pseudonym, pseudonym
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+__all__ = ["Failure", "IndexRow", "scan_folder"]
+
+# What is read of a header, besides the layout of its pixels. No name, date or number of a patient
+# or of an examination is on the list but the four that become pseudonyms.
+_TAGS = (
+    "PatientID",
+    "IssuerOfPatientID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "SOPInstanceUID",
+    "ImageType",
+    "ImageOrientationPatient",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+)
+_NOT_IMAGES = {
+    "1.2.840.10008.5.1.4.1.1.66.4": "a segmentation, not an image",
+    "1.2.840.10008.5.1.4.1.1.481.2": "a dose distribution, not an image",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class IndexRow:
+    """One frame of one file.
+
+    Attributes:
+        path: The file, relative to the root of the index, with ``/`` between folders.
+        frame: Its frame, counted from 0.
+        patient: Keyed pseudonym of the patient; of the study, if the file names no patient.
+        study: Keyed pseudonym of the study, "" if the file names none.
+        series: Keyed pseudonym of the series, "" if the file names none.
+        view: "axial", "coronal", "sagittal", "oblique" or "unknown".
+        rows: Height in pixels.
+        columns: Width in pixels.
+        size: Size of the file in bytes, which with ``mtime_ns`` tells whether it has changed.
+        mtime_ns: Time of its last change.
+        label: The position of its class in ``DicomIndex.classes``, None before labels are joined.
+        mask: The file of its mask, relative to the root or absolute; None if there is none.
+    """
+
+    path: str
+    frame: int
+    patient: str
+    study: str
+    series: str
+    view: str
+    rows: int
+    columns: int
+    size: int
+    mtime_ns: int
+    label: int | None = None
+    mask: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A file that gave no row.
+
+    Attributes:
+        path: The file, relative to the root of the index.
+        stage: The step that ended its reading.
+        reason: Why, without a value of its header.
+        skipped: True for what is no image, and no loss; False for an image that cannot be used.
+        same_as: The path of the file of which this one is a duplicate, None for all others.
+    """
+
+    path: str
+    stage: str
+    reason: str
+    skipped: bool
+    same_as: str | None = None
+
+
+def scan_folder(
+    root: Path, key: bytes, *, progress: bool
+) -> tuple[tuple[IndexRow, ...], tuple[Failure, ...]]:
+    """Read every regular file below ``root``, whatever its name; links to folders are not followed.
+
+    Returns:
+        Rows in the order of (path, frame), and failures in the order of path.
+    """
+    from tqdm import tqdm  # type: ignore[import-untyped]
+
+    rows: list[IndexRow] = []
+    failures: list[Failure] = []
+    first_with: dict[str, str] = {}  # SOP Instance UID -> path
+    paths = sorted(_files_below(root, failures))
+    with quiet_pydicom:
+        for path in tqdm(paths, desc="headers", unit="file", disable=not progress):
+            try:
+                uid, frames = _read_rows(root, path, key)
+            except DicomError as error:
+                skipped = isinstance(error, NotDicomError | NoImageError)
+                failures.append(Failure(path, error.stage, error.reason, skipped))
+                continue
+            first = first_with.setdefault(uid or path, path)
+            if first == path:
+                rows.extend(frames)
+            else:
+                reason = "the SOP Instance UID of an earlier file"
+                failures.append(Failure(path, "duplicate", reason, skipped=False, same_as=first))
+    return tuple(rows), tuple(sorted(failures, key=lambda failure: failure.path))
+
+
+def _files_below(root: Path, failures: list[Failure]) -> Iterator[str]:
+    def unreadable(error: OSError) -> None:
+        path = Path(error.filename).relative_to(root).as_posix()
+        failures.append(Failure(path, "open", error.strerror or "unreadable", skipped=False))
+
+    for folder, _, names in os.walk(root, onerror=unreadable):
+        for name in names:
+            yield Path(folder, name).relative_to(root).as_posix()
+
+
+def _read_rows(root: Path, name: str, key: bytes) -> tuple[str, list[IndexRow]]:
+    path = root / name
+    with attempt(path, "open", DicomError, open_regular, path) as file:
+        return attempt(path, "header", HeaderError, _rows_of, path, file, name, key)
+
+
+def _rows_of(path: Path, file: BinaryIO, name: str, key: bytes) -> tuple[str, list[IndexRow]]:
+    """Return the SOP Instance UID of a file, and its rows."""
+    header = read_header(path, file, _TAGS)
+    dataset = header.dataset
+    if (kind := dataset.get("SOPClassUID")) in _NOT_IMAGES:
+        raise NoImageError(path, "header", _NOT_IMAGES[kind])
+    if "LOCALIZER" in (dataset.get("ImageType") or ()):
+        raise NoImageError(path, "header", "a localizer, not a slice")
+    patient, study, series = _pseudonyms(path, dataset, key)
+    status = os.fstat(file.fileno())
+    return str(dataset.get("SOPInstanceUID") or ""), [
+        IndexRow(
+            path=name,
+            frame=frame,
+            patient=patient,
+            study=study,
+            series=series,
+            view=geometry.view(geometry.orientation(dataset, frame)),
+            rows=header.rows,
+            columns=header.columns,
+            size=status.st_size,
+            mtime_ns=status.st_mtime_ns,
+        )
+        for frame in range(header.frames)
+    ]
+
+
+def _pseudonyms(path: Path, dataset: "Dataset", key: bytes) -> tuple[str, str, str]:
+    """Patient, study and series; a file without a Patient ID counts as a patient per study."""
+    uids = (str(dataset.get(tag) or "") for tag in ("StudyInstanceUID", "SeriesInstanceUID"))
+    study, series = (pseudonym(uid, key) if uid else "" for uid in uids)
+    patient_id = str(dataset.get("PatientID") or "").strip()
+    if not patient_id and not study:
+        raise HeaderError(path, "header", "neither a Patient ID nor a Study Instance UID")
+    issuer = str(dataset.get("IssuerOfPatientID") or "")
+    patient = patient_pseudonym(patient_id, key, issuer=issuer) if patient_id else study
+    return patient, study, series

@@ -1,0 +1,195 @@
+"""Random changes of a batch, each a pure function of (seed, epoch, position, row).
+
+The augmentation of Wang et al. (2024, Fig. 2b): random rotation, scaling and contrast, and Gaussian
+noise. The paper states no ranges; the defaults are this library's.
+"""
+
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from seattn.data.sample import Sample
+
+__all__ = ["RandomAffine", "RandomContrast", "RandomNoise", "augment"]
+
+Transform = Callable[[Sample, Sequence[torch.Generator]], Sample]
+
+
+def augment(batch: Sample, transforms: Sequence[Transform], *, seed: int, epoch: int) -> Sample:
+    """Apply random transforms to a batch, one after the other.
+
+    What happens to an image depends on ``seed``, ``epoch``, the position of the transform in the
+    list and the row of the image, and on nothing else: not on the size or the order of the batch,
+    the number of workers, the device, or the global random state, which stays as it was. The random
+    numbers are drawn on the CPU.
+
+    Args:
+        batch: A batch as ``DicomDataset.batch`` or a ``DataLoader`` yields it. It is not changed.
+        transforms: Callables of (batch, generators) that return a batch; ``generators`` holds one
+            random generator for each row of the batch.
+        seed: The seed of the experiment.
+        epoch: The number of the epoch; another epoch gives other draws.
+
+    Returns:
+        The transformed batch.
+
+    Raises:
+        ValueError: ``batch`` is a single sample.
+
+    Examples:
+        >>> import torch
+        >>> from seattn.data.sample import Sample
+        >>> from seattn.data.transforms import RandomAffine, RandomNoise, augment
+        >>> images, masks = torch.rand(4, 1, 32, 32), torch.zeros(4, 1, 32, 32, dtype=torch.uint8)
+        >>> batch = Sample(images, torch.zeros(4, dtype=torch.int64), masks, torch.arange(4))
+        >>> once = augment(batch, [RandomAffine(), RandomNoise()], seed=0, epoch=3)
+        >>> again = augment(batch, [RandomAffine(), RandomNoise()], seed=0, epoch=3)
+        >>> torch.equal(once.image, again.image)
+        True
+    """
+    if batch.image.ndim != 4:
+        raise ValueError(
+            f"`batch.image` has shape {tuple(batch.image.shape)}, but a batch has the shape "
+            "(N, C, H, W); use `dataset.batch([row])` for a batch of one."
+        )
+    rows = batch.row.tolist()
+    for position, transform in enumerate(transforms):
+        batch = transform(batch, [_generator(seed, epoch, position, row) for row in rows])
+    return batch
+
+
+@dataclass(frozen=True)
+class RandomAffine:
+    """Rotate and scale about the centre of the image; the mask moves with the image.
+
+    The image is sampled bilinearly and the mask at the nearest pixel, on the same grid. What comes
+    in from outside the image is 0. Pixels are taken to be square.
+
+    Args:
+        rotation: Largest angle in degrees, 0..180; the angle is uniform in -rotation..rotation,
+            clockwise where positive.
+        scaling: Largest relative change of size, 0 <= scaling < 1; the factor is uniform in
+            1 - scaling..1 + scaling, and above 1 enlarges.
+
+    Raises:
+        ValueError: An argument is out of its range.
+    """
+
+    rotation: float = 15.0
+    scaling: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Check the range."""
+        if not 0 <= self.rotation <= 180:
+            raise ValueError(f"`rotation` (={self.rotation}) must be within 0..180 degrees.")
+        if not 0 <= self.scaling < 1:
+            raise ValueError(f"`scaling` (={self.scaling}) must be at least 0 and below 1.")
+
+    def __call__(self, batch: Sample, generators: Sequence[torch.Generator]) -> Sample:
+        """Return the batch rotated and scaled."""
+        if self.rotation == self.scaling == 0:  # sampling would blur by some 1e-5 of a pixel
+            return batch
+        draws = _uniform(generators, 2)
+        grid = _affine_grid(
+            torch.deg2rad(self.rotation * draws[:, 0]), 1 + self.scaling * draws[:, 1], batch.image
+        )
+        image = F.grid_sample(batch.image, grid, align_corners=False)
+        annotated = batch.mask[:, 0, 0, 0] != 255
+        moved = F.grid_sample(
+            batch.mask[annotated].to(grid.dtype),
+            grid[annotated],
+            mode="nearest",
+            align_corners=False,
+        )
+        mask = batch.mask.clone()
+        mask[annotated] = moved.to(mask.dtype)
+        return batch._replace(image=image, mask=mask)
+
+
+@dataclass(frozen=True)
+class RandomContrast:
+    """Stretch or compress the grey values about 0.5, and clamp them to 0..1.
+
+    About 0.5, the centre of the window, because there a factor f equals reading the file with a
+    window narrower by f; about the mean of the image it would depend on how much air surrounds the
+    patient.
+
+    Args:
+        contrast: Largest relative change, 0..1; the factor is uniform in 1 - contrast..1 +
+            contrast.
+
+    Raises:
+        ValueError: ``contrast`` is out of its range.
+    """
+
+    contrast: float = 0.2
+
+    def __post_init__(self) -> None:
+        """Check the range."""
+        if not 0 <= self.contrast <= 1:
+            raise ValueError(f"`contrast` (={self.contrast}) must be within 0..1.")
+
+    def __call__(self, batch: Sample, generators: Sequence[torch.Generator]) -> Sample:
+        """Return the batch with another contrast."""
+        factor = 1 + self.contrast * _uniform(generators, 1)
+        factor = factor.to(batch.image.device)[:, :, None, None]
+        return batch._replace(image=(0.5 + factor * (batch.image - 0.5)).clamp(0, 1))
+
+
+@dataclass(frozen=True)
+class RandomNoise:
+    """Add independent Gaussian noise to every pixel, and clamp the result to 0..1.
+
+    Args:
+        sigma: Standard deviation on the 0..1 scale of the image, at least 0. With a bone window
+            1800 HU wide, the default of 0.01 is 18 HU.
+
+    Raises:
+        ValueError: ``sigma`` is negative or not finite.
+    """
+
+    sigma: float = 0.01
+
+    def __post_init__(self) -> None:
+        """Check the range."""
+        if not 0 <= self.sigma < math.inf:
+            raise ValueError(f"`sigma` (={self.sigma}) must be finite and at least 0.")
+
+    def __call__(self, batch: Sample, generators: Sequence[torch.Generator]) -> Sample:
+        """Return the batch with noise added."""
+        shape = batch.image.shape[1:]
+        noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
+        noise = noise.to(batch.image.device)
+        return batch._replace(image=(batch.image + self.sigma * noise).clamp(0, 1))
+
+
+def _generator(*key: int) -> torch.Generator:
+    digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, "little"))
+
+
+def _uniform(generators: Sequence[torch.Generator], count: int) -> torch.Tensor:
+    """Draw ``count`` numbers from -1..1 for each row: (N, count)."""
+    return torch.stack([2 * torch.rand(count, generator=each) - 1 for each in generators])
+
+
+def _affine_grid(angle: torch.Tensor, scale: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+    """Say where each pixel of the result comes from: (N, H, W, 2), as ``grid_sample`` wants it.
+
+    A pixel at the offset (x, y) from the centre comes from (x cos a + y sin a, y cos a - x sin a) /
+    scale. That is a vector for its column plus a vector for its row, and costs one addition a
+    pixel.
+    """
+    height, width = image.shape[-2:]
+    x = ((2 * torch.arange(width) + 1) / width - 1).to(image)  # -1..1 over the width
+    y = ((2 * torch.arange(height) + 1) / height - 1).to(image)[:, None]  # -1..1 over the height
+    cos = (angle.cos() / scale).to(image)[:, None, None]  # (N, 1, 1)
+    sin = (angle.sin() / scale).to(image)[:, None, None]
+    # One unit of x is half a width, one of y half a height: hence the ratios.
+    column = torch.stack([cos * x, -sin * (width / height) * x], dim=-1)  # (N, 1, W, 2)
+    row = torch.stack([sin * (height / width) * y, cos * y], dim=-1)  # (N, H, 1, 2)
+    return column + row

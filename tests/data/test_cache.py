@@ -1,0 +1,310 @@
+"""The cache: decodes each file once, whatever happens in between."""
+
+import json
+import multiprocessing
+import os
+import pickle
+import shutil
+import signal
+from dataclasses import replace
+
+import numpy as np
+import pydicom
+import pytest
+import torch
+from pydicom.encaps import generate_frames
+from pydicom.uid import RLELossless
+
+from seattn.data import cache as cache_module
+from seattn.data import preprocess as preprocess_module
+from seattn.data.cache import Cache, build_cache
+from seattn.data.errors import CacheError
+from seattn.data.preprocess import Preprocessing
+from tests.data.ct_folder import WINDOW, make_ct_folder, scan, write_ct
+
+PREPROCESSING = Preprocessing(size=(16, 12), window=WINDOW)
+
+
+@pytest.fixture
+def index(tmp_path):
+    return make_ct_folder(tmp_path / "scans")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """The names of the files read, in order."""
+    names = []
+    read = preprocess_module.read_dicom
+
+    def count(path, **kwargs):
+        names.append(f"{path.parent.name}/{path.name}")
+        return read(path, **kwargs)
+
+    monkeypatch.setattr(preprocess_module, "read_dicom", count)
+    return names
+
+
+def damage_pixels(path):
+    """Compress a file and spoil the pixels; its header stays right."""
+    dataset = pydicom.dcmread(path)
+    dataset.compress(RLELossless)
+    dataset.save_as(path)
+    frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    path.write_bytes(path.read_bytes().replace(frame, b"\xff" * len(frame)))
+
+
+def rows_of(index):
+    return np.arange(len(index))
+
+
+def complete_caches(folder):
+    return sorted(path.parent for path in folder.glob("*/*/cache.json"))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [("uint8", 0.5001 / 255), ("float16", 2**-12), ("float32", 0)]
+)
+def test_cached_images_are_those_of_the_files_up_to_rounding(index, folder, dtype, tolerance):
+    cache = build_cache(index, PREPROCESSING, folder, dtype=dtype)
+    images, masks = cache.images(rows_of(index)), cache.masks(rows_of(index))
+    assert images.dtype == torch.float32
+    for row, image, mask in zip(index.rows, images, masks, strict=True):
+        expected, expected_mask = PREPROCESSING(index.root, row)
+        assert (image - expected).abs().max() <= tolerance
+        assert torch.equal(mask, expected_mask)
+
+
+def test_modality_values_are_cached_in_float32(index, folder):
+    preprocessing = Preprocessing(size=(16, 12), units="modality")
+    cache = build_cache(index, preprocessing, folder, dtype="float32")
+    expected, _ = preprocessing(index.root, index.rows[3])
+    assert torch.equal(cache.images(np.array([3]))[0], expected)
+    assert expected.min() < -900
+
+
+def test_a_second_build_decodes_nothing(index, folder, decoded):
+    first = build_cache(index, PREPROCESSING, folder)
+    assert len(decoded) == 8
+    again = build_cache(scan(index.root), PREPROCESSING, folder)
+    assert len(decoded) == 8
+    assert again.folder == first.folder
+    assert len(complete_caches(folder)) == 1
+
+
+def test_a_changed_file_alone_is_decoded_again(index, folder, decoded):
+    old = build_cache(index, PREPROCESSING, folder)
+    before = old.images(rows_of(index))
+    decoded.clear()
+    write_ct(index.root / "patient 1/0.dcm", seed=99, patient="MARKER-1")
+    new = build_cache(scan(index.root), PREPROCESSING, folder)
+    assert decoded == ["patient 1/0.dcm"]
+    differ = (new.images(rows_of(index)) != before).flatten(1).any(1)
+    assert differ.tolist() == [False, False, True, False, False, False, False, False]
+    assert torch.equal(old.images(rows_of(index)), before)
+    assert torch.equal(Cache(old.folder).images(rows_of(index)), before)
+
+
+def test_a_changed_mask_is_read_again(index, folder, decoded):
+    build_cache(index, PREPROCESSING, folder)
+    decoded.clear()
+    np.save(index.root / "masks/2.npy", np.ones((40, 30), dtype=np.int64))
+    cache = build_cache(scan(index.root), PREPROCESSING, folder)
+    assert decoded == ["patient 2/0.dcm"]
+    assert cache.masks(np.array([4])).unique().tolist() == [1]
+
+
+def test_a_mask_that_goes_missing_is_an_error_and_not_an_image_without_annotation(index, folder):
+    row = replace(index.rows[0], mask=None)
+    build_cache(replace(index, rows=(row,)), PREPROCESSING, folder)
+    (index.root / "masks/0.npy").unlink()
+    with pytest.raises(CacheError, match=r"masks/0\.npy: mask: No such file"):
+        build_cache(index.subset([0]), PREPROCESSING, folder)
+
+
+def test_another_split_of_the_same_images_decodes_nothing(index, folder, decoded):
+    build_cache(index, PREPROCESSING, folder)
+    decoded.clear()
+    part = index.subset([6, 0, 3])
+    cache = build_cache(part, PREPROCESSING, folder)
+    assert decoded == []
+    for i, row in enumerate(part.rows):
+        image, mask = PREPROCESSING(part.root, row)
+        assert (cache.images(np.array([i]))[0] - image).abs().max() < 0.002
+        assert torch.equal(cache.masks(np.array([i]))[0], mask)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Preprocessing(size=(12, 16), window=WINDOW),
+        Preprocessing(size=(16, 12), window=(400.0, 1801.0)),
+        Preprocessing(size=(16, 12), units="minmax"),
+        Preprocessing(size=(16, 12), window=WINDOW, bone_mask=True),
+    ],
+)
+def test_every_setting_is_part_of_the_key(index, folder, decoded, other):
+    one = build_cache(index, PREPROCESSING, folder)
+    decoded.clear()
+    cache = build_cache(index, other, folder)
+    assert len(set(decoded)) == 8
+    assert cache.folder.parent != one.folder.parent
+    assert len(complete_caches(folder)) == 2
+
+
+def test_the_type_and_the_versions_are_part_of_the_key(index, folder, decoded, monkeypatch):
+    build_cache(index, PREPROCESSING, folder)
+    build_cache(index, PREPROCESSING, folder, dtype="float16")
+    assert len(decoded) == 16
+    version = cache_module.importlib.metadata.version
+    monkeypatch.setattr(
+        cache_module.importlib.metadata,
+        "version",
+        lambda name: "99.0" if name == "pydicom" else version(name),
+    )
+    build_cache(index, PREPROCESSING, folder)
+    assert len(decoded) == 24
+
+
+def test_a_decoder_that_is_not_installed_is_no_error(monkeypatch):
+    assert cache_module._version("seattn-has-no-such-distribution") is None
+
+
+def test_all_bad_files_are_listed_before_anything_is_kept(index, folder):
+    damage_pixels(index.root / "patient 0/1.dcm")
+    write_ct(index.root / "patient 2/0.dcm", seed=0, patient="MARKER-2", colour=True)
+    index = scan(index.root)
+    (index.root / "patient 1/0.dcm").write_bytes(b"changed")
+    (index.root / "patient 3/1.dcm").unlink()
+    (index.root / "masks/3.npy").write_bytes(b"no array")
+    with pytest.raises(CacheError) as caught:
+        build_cache(index, PREPROCESSING, folder)
+    lines = str(caught.value).splitlines()
+    assert "5 of 8 images cannot be used" in lines[0]
+    assert [line.split(": ")[:2] for line in lines[1:]] == [
+        ["  patient 0/1.dcm", "decode"],
+        ["  patient 1/0.dcm", "open"],
+        ["  patient 2/0.dcm", "channels"],
+        ["  masks/3.npy", "mask"],
+        ["  patient 3/1.dcm", "open"],
+    ]
+    assert "index the folder again" in lines[2]
+    assert complete_caches(folder) == []
+    assert list(folder.glob("*/.*")) == []
+
+
+def build_and_die(index, folder):
+    """Builds a cache in a process that is killed at the third file."""
+    read = preprocess_module.read_dicom
+    calls = []
+
+    def kill(path, **kwargs):
+        calls.append(path)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return read(path, **kwargs)
+
+    preprocess_module.read_dicom = kill
+    build_cache(index, PREPROCESSING, folder)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows cannot kill so")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_build_that_is_killed_leaves_nothing_that_is_taken_for_a_cache(index, folder, decoded):
+    process = multiprocessing.get_context("fork").Process(
+        target=build_and_die, args=(index, folder)
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert len(list(folder.glob("*/.building-*"))) == 1
+    cache = build_cache(index, PREPROCESSING, folder)
+    assert len(decoded) == 8
+    assert len(cache.images(rows_of(index))) == 8
+
+
+def test_of_two_builders_at_once_both_get_the_cache(index, folder, monkeypatch):
+    write = cache_module._write
+
+    def write_late(*args):
+        monkeypatch.setattr(cache_module, "_write", write)
+        build_cache(index, PREPROCESSING, folder)  # the other process
+        write(*args)
+
+    monkeypatch.setattr(cache_module, "_write", write_late)
+    cache = build_cache(index, PREPROCESSING, folder)
+    assert len(cache.images(rows_of(index))) == 8
+    assert len(complete_caches(folder)) == 1
+
+
+def test_a_build_that_fails_at_the_end_leaves_nothing(index, folder, monkeypatch):
+    def fail(path, target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cache_module.Path, "replace", fail)
+    with pytest.raises(OSError, match="No space left"):
+        build_cache(index, PREPROCESSING, folder)
+    assert list(folder.glob("*/*")) == []
+
+
+@pytest.mark.parametrize("name", ["images.npy", "masks.npy", "cache.json"])
+@pytest.mark.parametrize("content", [None, b"", "half"])
+def test_a_damaged_cache_is_an_error_that_names_its_folder(index, folder, name, content):
+    file = build_cache(index, PREPROCESSING, folder).folder / name
+    if content is None:
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[:-50] if content == "half" else content)
+    with pytest.raises(CacheError, match="delete this folder") as caught:
+        build_cache(index, PREPROCESSING, folder)
+    assert caught.value.path == str(file.parent)
+    shutil.rmtree(file.parent)
+    build_cache(index, PREPROCESSING, folder)
+
+
+def test_a_pickle_holds_the_folder_and_not_the_pixels(index, folder):
+    cache = build_cache(index, PREPROCESSING, folder)
+    pickled = pickle.dumps(cache)
+    assert len(pickled) < 1000
+    images = pickle.loads(pickled).images(rows_of(index))
+    assert torch.equal(images, cache.images(rows_of(index)))
+
+
+def test_what_comes_out_may_be_changed(index, folder):
+    cache = build_cache(index, PREPROCESSING, folder, dtype="float32")
+    before = cache.images(rows_of(index))
+    cache.images(rows_of(index)).zero_()
+    cache.masks(rows_of(index)).zero_()
+    assert torch.equal(cache.images(rows_of(index)), before)
+    assert cache.masks(rows_of(index)).max() == 255
+
+
+def test_nothing_in_the_cache_names_a_patient(index, folder):
+    build_cache(index, PREPROCESSING, folder)
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert len(files) == 3
+    for path in files:
+        text = str(path.relative_to(folder)).encode() + path.read_bytes()
+        for word in ["MARKER", "Marker", "patient", "dcm", *(row.patient for row in index.rows)]:
+            assert word.encode() not in text
+
+
+def test_a_small_cache_takes_the_room_of_its_pixels(index, folder):
+    place = build_cache(index, PREPROCESSING, folder).folder
+    assert (place / "images.npy").stat().st_size == 128 + 8 * 16 * 12
+    assert (place / "masks.npy").stat().st_size == 128 + 4 * 16 * 12
+    assert json.loads((place / "cache.json").read_text())["settings"]["window"] == [400, 1800]
+
+
+def test_impossible_arguments_are_named(index, folder):
+    with pytest.raises(ValueError, match="`index` is empty"):
+        build_cache(index.subset([]), PREPROCESSING, folder)
+    with pytest.raises(ValueError, match=r"`dtype` \(='int16'\)"):
+        build_cache(index, PREPROCESSING, folder, dtype="int16")
+    with pytest.raises(ValueError, match=r"`dtype` \(='uint8'\).*use 'float32'"):
+        build_cache(index, Preprocessing(size=(8, 8), units="modality"), folder)
+    assert not folder.exists()

@@ -1,0 +1,281 @@
+"""A folder becomes an index: every image a row, every other file a reason."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+from pydicom.uid import BasicTextSRStorage, RTDoseStorage, SegmentationStorage
+
+from seattn.data import DicomError, DicomIndex, IndexRow
+from seattn.data.pseudonym import patient_pseudonym, pseudonym
+from tests.data.files import items, write_dicom
+
+PIXELS = np.arange(6, dtype=np.int16).reshape(2, 3)
+KEY = b"a key for tests"
+
+
+def scan(root: Path) -> DicomIndex:
+    return DicomIndex.scan(root, key=KEY, progress=False)
+
+
+def reasons(index: DicomIndex) -> dict[str, tuple[bool, str]]:
+    return {each.path: (each.skipped, each.reason) for each in index.failures}
+
+
+def test_a_row_says_who_what_and_where(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    path = write_dicom(
+        tmp_path / "b" / "no extension",
+        PIXELS,
+        PatientID="P7",
+        IssuerOfPatientID="clinic",
+        StudyInstanceUID="1.2",
+        SeriesInstanceUID="1.3",
+        ImageOrientationPatient=[1, 0, 0, 0, 0, -1],
+    )
+    assert scan(tmp_path).rows == (
+        IndexRow(
+            path="b/no extension",
+            frame=0,
+            patient=patient_pseudonym("P7", KEY, issuer="clinic"),
+            study=pseudonym("1.2", KEY),
+            series=pseudonym("1.3", KEY),
+            view="coronal",
+            rows=2,
+            columns=3,
+            size=path.stat().st_size,
+            mtime_ns=path.stat().st_mtime_ns,
+        ),
+    )
+
+
+def test_rows_are_in_the_order_of_path_and_frame(tmp_path: Path) -> None:
+    per_frame = items(
+        {"PlaneOrientationSequence": items({"ImageOrientationPatient": [1, 0, 0, 0, 1, 0]})},
+        {"PlaneOrientationSequence": items({"ImageOrientationPatient": [0, 1, 0, 0, 0, -1]})},
+    )
+    (tmp_path / "a").mkdir()
+    write_dicom(tmp_path / "b", PIXELS)
+    write_dicom(
+        tmp_path / "a" / "z",
+        np.stack([PIXELS, PIXELS]),
+        PerFrameFunctionalGroupsSequence=per_frame,
+    )
+    write_dicom(tmp_path / "a.dcm", PIXELS)
+    index = scan(tmp_path)
+    assert [(row.path, row.frame) for row in index.rows] == [
+        ("a.dcm", 0),
+        ("a/z", 0),
+        ("a/z", 1),
+        ("b", 0),
+    ]
+    assert [row.view for row in index.rows] == ["unknown", "axial", "sagittal", "unknown"]
+    assert len(index) == 4
+
+
+def test_a_file_without_a_patient_counts_as_one_patient_per_study(tmp_path: Path) -> None:
+    write_dicom(tmp_path / "a", PIXELS, PatientID=None, StudyInstanceUID="1.2")
+    write_dicom(tmp_path / "b", PIXELS, PatientID=" ", StudyInstanceUID="1.2")
+    write_dicom(tmp_path / "c", PIXELS, PatientID="", StudyInstanceUID="1.9")
+    write_dicom(tmp_path / "d", PIXELS, PatientID="", StudyInstanceUID=None)
+    write_dicom(tmp_path / "e", PIXELS, StudyInstanceUID=None, SeriesInstanceUID=None)
+    index = scan(tmp_path)
+    assert [row.patient for row in index.rows] == [
+        *[pseudonym("1.2", KEY)] * 2,
+        pseudonym("1.9", KEY),
+        patient_pseudonym("P1", KEY),
+    ]
+    assert (index.rows[3].study, index.rows[3].series) == ("", "")
+    assert reasons(index) == {"d": (False, "neither a Patient ID nor a Study Instance UID")}
+
+
+def test_what_is_no_image_is_skipped_with_its_reason(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("text")
+    (tmp_path / "empty").touch()
+    write_dicom(tmp_path / "scout", PIXELS, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    write_dicom(tmp_path / "mask", PIXELS, SOPClassUID=SegmentationStorage)
+    write_dicom(tmp_path / "dose", PIXELS, SOPClassUID=RTDoseStorage)
+    report = dcmread(write_dicom(tmp_path / "report", PIXELS, SOPClassUID=BasicTextSRStorage))
+    for tag in ("PixelData", "Rows", "Columns"):
+        del report[tag]
+    report.save_as(tmp_path / "report")
+    index = scan(tmp_path)
+    assert not index.rows
+    assert reasons(index) == {
+        "notes.txt": (True, "no DICOM prefix in bytes 128 to 131"),
+        "empty": (True, "no DICOM prefix in bytes 128 to 131"),
+        "scout": (True, "a localizer, not a slice"),
+        "mask": (True, "a segmentation, not an image"),
+        "dose": (True, "a dose distribution, not an image"),
+        "report": (True, "an object without pixels"),
+    }
+
+
+def test_what_is_damaged_fails_and_the_scan_goes_on(tmp_path: Path) -> None:
+    good = write_dicom(tmp_path / "good", PIXELS)
+    (tmp_path / "bad").write_bytes(good.read_bytes()[:-4])
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    index = scan(tmp_path)
+    assert [row.path for row in index.rows] == ["good"]
+    assert reasons(index)["bad"] == (False, "8 bytes of pixels, and 12 are needed")
+    assert reasons(index)["loop"][0] is False
+
+
+def test_links_to_files_are_followed_and_links_to_folders_are_not(tmp_path: Path) -> None:
+    store, root = tmp_path / "store", tmp_path / "root"
+    store.mkdir()
+    root.mkdir()
+    write_dicom(store / "object", PIXELS)
+    (root / "a.dcm").symlink_to(store / "object")
+    (root / "again").symlink_to(root, target_is_directory=True)
+    (root / "elsewhere").symlink_to(store, target_is_directory=True)
+    index = scan(root)
+    assert [row.path for row in index.rows] == ["a.dcm"]
+    assert not index.failures
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_does_not_block(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert reasons(scan(tmp_path)) == {"pipe": (True, "not a regular file")}
+
+
+def test_a_folder_that_cannot_be_listed_is_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_dicom(tmp_path / "a", PIXELS)
+    (tmp_path / "closed").mkdir()
+    scandir = os.scandir
+
+    def refuse(path: str) -> Any:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    index = scan(tmp_path)
+    assert len(index) == 1
+    assert reasons(index) == {"closed": (False, "Permission denied")}
+
+
+def test_the_second_file_of_one_image_is_a_failure_that_names_the_first(tmp_path: Path) -> None:
+    path = write_dicom(tmp_path / "b", PIXELS)
+    shutil.copy(path, tmp_path / "a")
+    write_dicom(tmp_path / "c", PIXELS, SOPInstanceUID=None)
+    write_dicom(tmp_path / "d", PIXELS, SOPInstanceUID=None)
+    index = scan(tmp_path)
+    assert [row.path for row in index.rows] == ["a", "c", "d"]
+    assert [(each.path, each.stage, each.same_as) for each in index.failures] == [
+        ("b", "duplicate", "a")
+    ]
+
+
+def test_a_root_that_is_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"`root` .* is not a folder"):
+        scan(tmp_path / "none")
+
+
+def test_no_key_takes_the_kept_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("APPDATA", str(tmp_path / "config"))
+    (tmp_path / "data").mkdir()
+    write_dicom(tmp_path / "data" / "a", PIXELS)
+    kept = (DicomIndex.scan(tmp_path / "data", progress=False) for _ in range(2))
+    assert len({index.rows[0].patient for index in [*kept, scan(tmp_path / "data")]}) == 2
+
+
+def test_progress_is_shown_unless_not_wanted(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_dicom(tmp_path / "a", PIXELS)
+    scan(tmp_path)
+    assert capfd.readouterr().err == ""
+    DicomIndex.scan(tmp_path, key=KEY)
+    assert "1/1" in capfd.readouterr().err
+
+
+def test_a_subset_takes_rows_in_the_order_asked_for(tmp_path: Path) -> None:
+    for name in "abc":
+        write_dicom(tmp_path / name, PIXELS)
+    (tmp_path / "text").touch()
+    index = scan(tmp_path)
+    part = index.subset(np.array([2, 0]))
+    assert [row.path for row in part.rows] == ["c", "a"]
+    assert part.failures == index.failures
+
+
+def test_an_index_comes_back_from_its_file_and_moves_with_its_folder(tmp_path: Path) -> None:
+    data = tmp_path / "study" / "data"
+    data.mkdir(parents=True)
+    write_dicom(data / "a", np.stack([PIXELS, PIXELS]))
+    shutil.copy(data / "a", data / "b")
+    (data / "labels.csv").write_text("path,label\na,yes\n", encoding="utf-8")
+    index = scan(data).with_labels(data / "labels.csv")
+    index.save(tmp_path / "study" / "index.json")
+    assert DicomIndex.load(tmp_path / "study" / "index.json") == index
+    moved = (tmp_path / "study").rename(tmp_path / "moved")
+    assert DicomIndex.load(moved / "index.json").root == moved / "data"
+    assert sorted(path.name for path in moved.iterdir()) == ["data", "index.json"]
+
+
+def test_the_file_holds_the_fields_of_the_rows_and_no_more(tmp_path: Path) -> None:
+    write_dicom(tmp_path / "a", PIXELS)
+    scan(tmp_path).save(tmp_path / "index.json")
+    content = json.loads((tmp_path / "index.json").read_text(encoding="utf-8"))
+    assert set(content) == {"format", "root", "classes", "rows", "failures"}
+    assert list(content["rows"]) == list(IndexRow.__dataclass_fields__)
+    assert content["root"] == "."
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": "seattn index 0"}', "\udc80"])
+def test_another_file_is_no_index(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "index.json"
+    path.write_text(content, encoding="utf-8", errors="surrogateescape")
+    with pytest.raises(DicomError, match="load: "):
+        DicomIndex.load(path)
+    with pytest.raises(DicomError, match="No such file"):
+        DicomIndex.load(tmp_path / "none.json")
+
+
+def test_the_report_counts(tmp_path: Path) -> None:
+    write_dicom(tmp_path / "a", np.stack([PIXELS, PIXELS]), PatientID="P1")
+    write_dicom(tmp_path / "b", PIXELS, ImageOrientationPatient=[1, 0, 0, 0, 1, 0])
+    for name in ("c.txt", "d.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "e").write_bytes((tmp_path / "a").read_bytes()[:-2])
+    assert scan(tmp_path).report().splitlines() == [
+        "3 images of 1 patient in 2 files",
+        "  axial    1",
+        "  unknown  2",
+        "2 files skipped",
+        "  2  open: no DICOM prefix in bytes 128 to 131, as c.txt",
+        "1 file failed",
+        "  1  header: 22 bytes of pixels, and 24 are needed, as e",
+    ]
+
+
+def test_the_report_counts_classes_even_where_they_are_empty(tmp_path: Path) -> None:
+    write_dicom(tmp_path / "a", PIXELS)
+    (tmp_path / "labels").write_text("path,label\na,no\n", encoding="utf-8")
+    index = scan(tmp_path).with_labels(tmp_path / "labels", classes=["no", "yes"])
+    assert index.report().splitlines()[1:4] == [
+        "  unknown    1",
+        "  class no   1",
+        "  class yes  0",
+    ]
+    assert DicomIndex(tmp_path, ()).report().startswith("0 images of 0 patients in 0 files")
+
+
+def test_the_real_ct_images(real_images: Path) -> None:
+    index = scan(real_images / "tcga_ct100")
+    assert len({row.patient for row in index.rows}) == 54
+    # Five of the hundred files are there twice, byte for byte.
+    assert (len(index), len([each for each in index.failures if each.same_as])) == (95, 5)
+    labelled = index.with_labels(real_images / "tcga_ct100" / "labels.csv", key=KEY)
+    assert (len(labelled), labelled.classes) == (95, ("0", "1"))
+    assert [row.patient for row in labelled.rows] == [row.patient for row in index.rows]

@@ -1,0 +1,227 @@
+"""Random changes of a batch: what they do, and that nothing but their key decides it."""
+
+import copy
+import pickle
+
+import hypothesis.strategies as st
+import pytest
+import torch
+from hypothesis import given
+
+from seattn.data.sample import Sample
+from seattn.data.transforms import RandomAffine, RandomContrast, RandomNoise, augment
+from tests.references import rotate_and_scale
+
+ALL = [RandomAffine(), RandomContrast(), RandomNoise()]
+
+
+def make_batch(n=6, channels=1, height=20, width=23, annotated=None):
+    generator = torch.Generator().manual_seed(n)
+    mask = torch.randint(0, 2, (n, 1, height, width), generator=generator, dtype=torch.uint8)
+    for i in range(n):
+        if annotated is not None and i not in annotated:
+            mask[i] = 255
+    image = torch.rand(n, channels, height, width, generator=generator)
+    return Sample(image, torch.arange(n) % 2, mask, torch.arange(n) + 100)
+
+
+def take(batch, positions):
+    return Sample(*(field[positions] for field in batch))
+
+
+def assert_equal(a, b):
+    for one, other in zip(a, b, strict=True):
+        assert torch.equal(one, other)
+        assert one.dtype == other.dtype
+
+
+@pytest.fixture
+def always(monkeypatch):
+    """Makes every uniform draw from -1..1 the given number."""
+
+    def fix(value):
+        monkeypatch.setattr(
+            "seattn.data.transforms._uniform",
+            lambda generators, count: torch.full((len(generators), count), value),
+        )
+
+    return fix
+
+
+@given(st.permutations(range(6)), st.integers(1, 6), st.integers(0, 2**63), st.integers(0, 99))
+def test_neither_order_nor_batch_size_changes_a_row(order, size, seed, epoch):
+    batch = make_batch(annotated={0, 3, 4})
+    whole = augment(batch, ALL, seed=seed, epoch=epoch)
+    for start in range(0, 6, size):
+        part = order[start : start + size]
+        assert_equal(augment(take(batch, part), ALL, seed=seed, epoch=epoch), take(whole, part))
+
+
+def test_seed_epoch_row_and_position_each_change_the_draws():
+    noise = RandomNoise(0.1)
+    image = torch.full((1, 1, 8, 8), 0.5)
+    mask = torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
+
+    def draw(*, seed=0, epoch=0, row=0, transforms=(noise,)):
+        batch = Sample(image, torch.tensor([0]), mask, torch.tensor([row]))
+        return augment(batch, transforms, seed=seed, epoch=epoch).image
+
+    images = [draw(), draw(seed=1), draw(epoch=1), draw(row=1)]
+    images.append(draw(transforms=(RandomNoise(0), noise)))
+    images.append(draw(seed=2**32))
+    assert len({tuple(one.flatten().tolist()) for one in images}) == 6
+
+
+def test_the_global_random_state_and_the_input_stay_as_they_were():
+    batch = make_batch()
+    before, state = copy.deepcopy(batch), torch.get_rng_state()
+    augment(batch, ALL, seed=0, epoch=0)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert_equal(batch, before)
+
+
+def test_labels_and_rows_pass_through():
+    batch = make_batch()
+    changed = augment(batch, ALL, seed=0, epoch=0)
+    assert torch.equal(changed.label, batch.label)
+    assert torch.equal(changed.row, batch.row)
+    assert not torch.equal(changed.image, batch.image)
+    assert not torch.equal(changed.mask, batch.mask)
+
+
+def test_nothing_to_do_changes_nothing():
+    batch = make_batch()
+    idle = [RandomAffine(0, 0), RandomContrast(0), RandomNoise(0)]
+    changed = augment(batch, idle, seed=0, epoch=0)
+    assert (changed.image - batch.image).abs().max() <= 1e-6
+    assert torch.equal(changed.mask, batch.mask)
+
+
+def test_an_angle_of_zero_samples_the_image_itself(always):
+    always(0.0)
+    for shape in ((20, 23), (97, 64), (224, 224)):
+        batch = make_batch(2, 3, *shape)
+        changed = augment(batch, [RandomAffine()], seed=0, epoch=0)
+        # float32 coordinates of grid_sample: 224 * 2**-24 of a pixel
+        assert (changed.image - batch.image).abs().max() <= 2e-5
+        assert torch.equal(changed.mask, batch.mask)
+
+
+@pytest.mark.parametrize("value", [-1.0, 0.3, 1.0])
+@pytest.mark.parametrize(("height", "width"), [(11, 11), (9, 14), (14, 9)])
+def test_rotation_and_scaling_agree_with_the_reference(always, value, height, width):
+    always(value)
+    batch = make_batch(2, 2, height, width)
+    changed = augment(batch, [RandomAffine(40.0, 0.3)], seed=0, epoch=0)
+    for image, result in zip(batch.image, changed.image, strict=True):
+        for channel, got in zip(image.double(), result, strict=True):
+            expected = rotate_and_scale(channel, 40.0 * value, 1 + 0.3 * value)
+            assert (got - expected).abs().max() <= 1e-5
+
+
+def test_a_positive_quarter_turn_is_clockwise(always):
+    always(1.0)
+    batch = make_batch(1, 1, 16, 16)
+    changed = augment(batch, [RandomAffine(90, 0)], seed=0, epoch=0)
+    assert (changed.image - batch.image.rot90(-1, (-2, -1))).abs().max() <= 1e-5
+    assert torch.equal(changed.mask, batch.mask.rot90(-1, (-2, -1)))
+
+
+def test_the_mask_moves_with_the_image():
+    y, x = torch.meshgrid(torch.arange(64.0), torch.arange(48.0), indexing="ij")
+    blob = ((x - 15) ** 2 + (y - 20) ** 2 < 36).float()[None, None].expand(20, 1, 64, 48)
+    batch = Sample(blob, torch.zeros(20), blob.to(torch.uint8), torch.arange(20))
+    moved = augment(batch, [RandomAffine(30.0, 0.2)], seed=0, epoch=0)
+    assert set(moved.mask.unique().tolist()) == {0, 1}
+    for image, mask in zip(moved.image[:, 0], moved.mask[:, 0].float(), strict=True):
+        for axis in (x, y):
+            centroid = (axis * image).sum() / image.sum()
+            assert abs((axis * mask).sum() / mask.sum() - centroid) < 0.5  # of a pixel
+
+
+def test_an_image_without_annotation_stays_so():
+    batch = make_batch(annotated={1, 4})
+    mask = augment(batch, [RandomAffine(90.0, 0.5)], seed=0, epoch=0).mask
+    assert [set(one.unique().tolist()) <= {0, 1} for one in mask] == [i in {1, 4} for i in range(6)]
+    assert (mask[[0, 2, 3, 5]] == 255).all()
+
+
+def test_factors_fill_their_range_evenly():
+    n = 2000
+    image = torch.zeros(n, 1, 2, 2)
+    image[..., 0, 0] = 1.0
+    batch = Sample(image, torch.zeros(n), torch.full_like(image, 255).byte(), torch.arange(n))
+    top = augment(batch, [RandomContrast(0.2)], seed=0, epoch=0).image[:, 0, 1, 1]  # 0 before
+    factors = 1 - 2 * top[top > 0]  # those below 1; the others clamp it to 0
+    assert 0.8 <= factors.min() < 0.802
+    assert len(factors) / n == pytest.approx(0.5, abs=0.04)
+    assert factors.mean() == pytest.approx(0.9, abs=0.004)
+
+
+def test_contrast_turns_about_the_middle_of_the_window(always):
+    always(1.0)
+    image = torch.tensor([0.5, 0.6, 0.1, 0.98]).reshape(1, 1, 2, 2)
+    batch = make_batch(1, 1, 2, 2)._replace(image=image)
+    changed = augment(batch, [RandomContrast(0.5)], seed=0, epoch=0).image
+    assert changed.flatten().tolist() == pytest.approx([0.5, 0.65, 0.0, 1.0])
+
+
+def test_noise_has_its_standard_deviation_and_is_independent_between_pixels():
+    batch = make_batch(4, 1, 128, 128)._replace(image=torch.full((4, 1, 128, 128), 0.5))
+    noise = augment(batch, [RandomNoise(0.05)], seed=0, epoch=0).image - 0.5
+    for one in noise:
+        assert one.std() == pytest.approx(0.05, rel=0.02)
+        assert abs(one.mean()) < 5 * 0.05 / 128
+    neighbours = torch.corrcoef(torch.stack([noise[..., :-1].flatten(), noise[..., 1:].flatten()]))
+    rows = torch.corrcoef(noise.flatten(1))
+    assert abs(neighbours[0, 1]) < 0.02
+    assert (rows - torch.eye(4)).abs().max() < 0.04
+
+
+def test_the_result_stays_in_its_range():
+    batch = make_batch(20)
+    strong = [RandomAffine(180, 0.9), RandomContrast(1), RandomNoise(1)]
+    image = augment(batch, strong, seed=0, epoch=0).image
+    assert image.min() == 0
+    assert image.max() == 1
+
+
+def test_transforms_of_ones_own_get_a_generator_for_each_row():
+    def flip(batch, generators):
+        coins = torch.stack([torch.rand((), generator=each) < 0.5 for each in generators])
+        image = torch.where(coins[:, None, None, None], batch.image.flip(-1), batch.image)
+        return batch._replace(image=image)
+
+    batch = make_batch(40)
+    flipped = augment(batch, [flip], seed=0, epoch=0).image
+    same = (flipped == batch.image).flatten(1).all(1)
+    assert 5 < same.sum() < 35
+    assert torch.equal(flipped[~same], batch.image.flip(-1)[~same])
+
+
+def test_transforms_compare_and_pickle_by_their_arguments():
+    assert RandomAffine() == RandomAffine(rotation=15.0, scaling=0.1)
+    assert pickle.loads(pickle.dumps(ALL)) == ALL
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda: RandomAffine(rotation=-1), r"`rotation` \(=-1\)"),
+        (lambda: RandomAffine(rotation=181), r"`rotation` \(=181\)"),
+        (lambda: RandomAffine(scaling=1.0), r"`scaling` \(=1.0\)"),
+        (lambda: RandomAffine(scaling=float("nan")), r"`scaling` \(=nan\)"),
+        (lambda: RandomContrast(1.1), r"`contrast` \(=1.1\)"),
+        (lambda: RandomNoise(-0.1), r"`sigma` \(=-0.1\)"),
+        (lambda: RandomNoise(float("inf")), r"`sigma` \(=inf\)"),
+    ],
+)
+def test_arguments_out_of_range_are_named(make, match):
+    with pytest.raises(ValueError, match=match):
+        make()
+
+
+def test_a_single_sample_is_not_a_batch():
+    sample = take(make_batch(), 0)
+    with pytest.raises(ValueError, match=r"shape \(1, 20, 23\).*dataset.batch"):
+        augment(sample, ALL, seed=0, epoch=0)
