@@ -70,6 +70,12 @@ def parse(arguments: list[str]) -> tuple[Config, Path]:
         default=None,
         help="black out all but bone",
     )
+    add(
+        "--flips",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="mirror training images; not where the side of the body is part of the label",
+    )
     add("--patients", type=int, help="patients of the phantom")
     add("--epochs", type=int, help="passes over the training images")
     add("--seed", type=int, help="draws phantom, split, weights and augmentation")

@@ -26,6 +26,8 @@ class Config:
         window: (centre, width) of the grey-value window in HU; None scales every image from its
             own minimum to its own maximum.
         bone_mask: Set everything outside the bones to 0, as the paper does.
+        flips: Mirror half of the training images left to right, and half top to bottom; the paper
+            does not, and it is wrong where the side of the body is part of the label.
         rotation: Random rotation of training images, up to this angle in degrees.
         scaling: Random scaling of training images, by up to this share.
         contrast: Random change of contrast of training images, by up to this share.
@@ -48,6 +50,7 @@ class Config:
     size: int = 64
     window: tuple[float, float] | None = (400.0, 1800.0)
     bone_mask: bool = False
+    flips: bool = True
     rotation: float = 15.0
     scaling: float = 0.1
     contrast: float = 0.2
@@ -69,6 +72,7 @@ PRESETS = {
         size=224,
         window=None,
         bone_mask=True,
+        flips=False,
         epochs=20,
     ),
 }

@@ -30,7 +30,13 @@ class Network:
 
 
 # Four stages of one block on 64x64 pixels: the final map is 8x8, where a ResNet50's would be 2x2.
-_small = {"layers": (1, 1, 1, 1), "channels": (16, 32, 64, 128), "stem": "small"}
+# Residuals that start at zero learn nothing from so few images for the first third of the run.
+_small = {
+    "layers": (1, 1, 1, 1),
+    "channels": (16, 32, 64, 128),
+    "stem": "small",
+    "zero_init_last": False,
+}
 
 NETWORKS = {
     "se_resnet_small": Network(partial(seattn.se_resnet18, **_small), "layer4", "Small SE-ResNet"),

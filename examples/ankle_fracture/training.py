@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from examples.ankle_fracture.config import Config
-from seattn.data import DicomDataset, RandomAffine, RandomContrast, RandomNoise, augment
+from seattn.data import DicomDataset, RandomAffine, RandomContrast, RandomFlip, RandomNoise, augment
 
 __all__ = ["Epoch", "fit", "predict"]
 
@@ -62,6 +62,7 @@ def fit(
         optimizer, factor=0.1, patience=config.patience
     )
     transforms = (
+        RandomFlip(horizontal=config.flips / 2, vertical=config.flips / 2),
         RandomAffine(rotation=config.rotation, scaling=config.scaling),
         RandomContrast(config.contrast),
         RandomNoise(config.noise),

@@ -19,6 +19,7 @@ from pydicom.config import disable_value_validation
 from pydicom.pixels.decoders.base import Decoder, JPEG2000LosslessDecoder
 from pydicom.uid import (
     BasicTextSRStorage,
+    CTImageStorage,
     ExplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGLosslessSV1,
@@ -156,18 +157,24 @@ def test_all_frames_together_have_a_limit_too(
         read_dicom(path, frame=None)
 
 
-def test_an_object_without_pixels_and_an_image_that_lost_them(tmp_path: Path, good: Path) -> None:
-    ds = dcmread(good)
+@pytest.mark.parametrize(
+    ("sop_class", "rows", "error", "text"),
+    [
+        (CTImageStorage, 10, DecodeError, "the file ends before its pixels"),
+        (CTImageStorage, None, DecodeError, "the file ends before its pixels"),
+        (BasicTextSRStorage, 10, DecodeError, "the file ends before its pixels"),
+        (BasicTextSRStorage, None, NoImageError, "an object without pixels"),
+    ],
+)
+def test_an_object_without_pixels_differs_from_an_image_that_lost_them(
+    tmp_path: Path, sop_class: str, rows: int | None, error: type[DicomError], text: str
+) -> None:
+    path = write_dicom(tmp_path / "a", PIXELS, SOPClassUID=sop_class, Rows=rows)
+    ds = dcmread(path)
     del ds.PixelData
-    ds.save_as(good)
-    with pytest.raises(DecodeError, match="the file ends before its pixels"):
-        read_dicom(good)
-    for tag in ("Rows", "Columns"):
-        del ds[tag]
-    ds.SOPClassUID = BasicTextSRStorage
-    ds.save_as(tmp_path / "report")
-    with pytest.raises(NoImageError, match="an object without pixels"):
-        read_dicom(tmp_path / "report")
+    ds.save_as(path)
+    with pytest.raises(error, match=text):
+        read_dicom(path)
 
 
 def test_a_missing_transfer_syntax_and_one_without_a_decoder(

@@ -9,10 +9,10 @@ import torch
 from hypothesis import given
 
 from seattn.data.sample import Sample
-from seattn.data.transforms import RandomAffine, RandomContrast, RandomNoise, augment
+from seattn.data.transforms import RandomAffine, RandomContrast, RandomFlip, RandomNoise, augment
 from tests.references import rotate_and_scale
 
-ALL = [RandomAffine(), RandomContrast(), RandomNoise()]
+ALL = [RandomFlip(), RandomAffine(), RandomContrast(), RandomNoise()]
 
 
 def make_batch(n=6, channels=1, height=20, width=23, annotated=None):
@@ -127,6 +127,30 @@ def test_a_positive_quarter_turn_is_clockwise(always):
     assert torch.equal(changed.mask, batch.mask.rot90(-1, (-2, -1)))
 
 
+@pytest.mark.parametrize(
+    ("flip", "dims"),
+    [
+        (RandomFlip(1, 0), [3]),
+        (RandomFlip(0, 1), [2]),
+        (RandomFlip(1, 1), [2, 3]),
+        (RandomFlip(0, 0), []),
+    ],
+)
+def test_certain_flips_mirror_image_and_mask(flip, dims):
+    batch = make_batch(annotated={1, 2})
+    mirrored = augment(batch, [flip], seed=0, epoch=0)
+    assert_equal(mirrored, batch._replace(image=batch.image.flip(dims), mask=batch.mask.flip(dims)))
+
+
+def test_flips_have_their_probabilities_and_do_not_hang_together():
+    batch = make_batch(n=2000, height=2, width=2)
+    corner = torch.tensor([[1, 0], [0, 0]], dtype=torch.uint8).expand(2000, 1, 2, 2)
+    moved = augment(batch._replace(mask=corner), [RandomFlip(0.25, 0.5)], seed=0, epoch=0).mask
+    shares = moved.double().mean((0, 1))  # of each place that the corner can end in
+    expected = torch.tensor([[0.375, 0.125], [0.375, 0.125]], dtype=torch.float64)
+    torch.testing.assert_close(shares, expected, atol=0.04, rtol=0)  # four standard errors
+
+
 def test_the_mask_moves_with_the_image():
     y, x = torch.meshgrid(torch.arange(64.0), torch.arange(48.0), indexing="ij")
     blob = ((x - 15) ** 2 + (y - 20) ** 2 < 36).float()[None, None].expand(20, 1, 64, 48)
@@ -211,6 +235,7 @@ def test_transforms_compare_and_pickle_by_their_arguments():
         (lambda: RandomAffine(rotation=181), r"`rotation` \(=181\)"),
         (lambda: RandomAffine(scaling=1.0), r"`scaling` \(=1.0\)"),
         (lambda: RandomAffine(scaling=float("nan")), r"`scaling` \(=nan\)"),
+        (lambda: RandomFlip(vertical=1.1), r"`vertical` \(=1.1\)"),
         (lambda: RandomContrast(1.1), r"`contrast` \(=1.1\)"),
         (lambda: RandomNoise(-0.1), r"`sigma` \(=-0.1\)"),
         (lambda: RandomNoise(float("inf")), r"`sigma` \(=inf\)"),

@@ -19,8 +19,8 @@ from seattn.data.meta import DicomMeta
 from seattn.data.phantom import make_ankle_phantom
 from seattn.data.roi import bone_mask
 from seattn.data.sample import Sample
-from seattn.data.split import split_by_patient
-from seattn.data.transforms import RandomAffine, RandomContrast, RandomNoise, augment
+from seattn.data.split import split_by_patient, split_hash
+from seattn.data.transforms import RandomAffine, RandomContrast, RandomFlip, RandomNoise, augment
 
 __all__ = [
     "CacheError",
@@ -39,6 +39,7 @@ __all__ = [
     "NotDicomError",
     "RandomAffine",
     "RandomContrast",
+    "RandomFlip",
     "RandomNoise",
     "Sample",
     "SplitError",
@@ -48,4 +49,5 @@ __all__ = [
     "make_ankle_phantom",
     "read_dicom",
     "split_by_patient",
+    "split_hash",
 ]

@@ -45,10 +45,8 @@ def find_pixels(path: Path, source: BinaryIO, dataset: "Dataset") -> tuple[dict[
     # is told apart even where the file is not encoded as its transfer syntax says.
     explicit = element[4:6] in (b"OB", b"OW", b"OF", b"OD", b"UN")
     length_field = source.read(4) if explicit else element[4:]
-    if len(length_field) < 4:
-        raise _no_pixels(path, dataset)
-    tag = struct.unpack(f"{order}HH", element[:4])
-    if tag not in _PIXEL_ELEMENTS:
+    complete = len(length_field) == 4
+    if not complete or (tag := struct.unpack(f"{order}HH", element[:4])) not in _PIXEL_ELEMENTS:
         raise _no_pixels(path, dataset)
     (length,) = struct.unpack(f"{order}L", length_field)
     start = source.tell()

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 
 from seattn.data.sample import Sample
 
-__all__ = ["RandomAffine", "RandomContrast", "RandomNoise", "augment"]
+__all__ = ["RandomAffine", "RandomContrast", "RandomFlip", "RandomNoise", "augment"]
 
 Transform = Callable[[Sample, Sequence[torch.Generator]], Sample]
 
@@ -107,6 +107,43 @@ class RandomAffine:
         )
         mask = batch.mask.clone()
         mask[annotated] = moved.to(mask.dtype)
+        return batch._replace(image=image, mask=mask)
+
+
+@dataclass(frozen=True)
+class RandomFlip:
+    """Mirror images left to right and top to bottom; the mask moves with the image.
+
+    Leave it out where the side of the body is part of the label: a mirrored left ankle looks like
+    a right one.
+
+    Args:
+        horizontal: Probability of mirroring left to right, 0..1.
+        vertical: Probability of mirroring top to bottom, 0..1.
+
+    Raises:
+        ValueError: A probability is out of its range.
+    """
+
+    horizontal: float = 0.5
+    vertical: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Check the probabilities."""
+        for name in ("horizontal", "vertical"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"`{name}` (={getattr(self, name)}) must be within 0..1.")
+
+    def __call__(self, batch: Sample, generators: Sequence[torch.Generator]) -> Sample:
+        """Return the batch with some of its images mirrored."""
+        draws = (_uniform(generators, 2) + 1) / 2  # 0..1
+        chosen = draws < torch.tensor([self.horizontal, self.vertical])
+        image, mask = batch.image, batch.mask
+        for dim, some in zip(
+            (3, 2), chosen.to(image.device)[..., None, None, None].unbind(1), strict=True
+        ):
+            image = torch.where(some, image.flip(dim), image)
+            mask = torch.where(some, mask.flip(dim), mask)
         return batch._replace(image=image, mask=mask)
 
 

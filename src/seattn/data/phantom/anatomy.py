@@ -225,7 +225,7 @@ class Ankle:
     def cuboid(self, p: Array) -> Array:
         """In front of the calcaneus."""
         f = self.foot(p)
-        return smooth_max(ellipsoid(f, (14, 43, -49), (12, 15, 11)), 33 - f[1], 2)
+        return smooth_max(ellipsoid(f, (16, 43, -51), (11, 15, 11)), 33 - f[1], 2)
 
     def cuneiforms(self, p: Array) -> Array:
         """Three wedges between navicular and metatarsals."""
@@ -242,7 +242,7 @@ class Ankle:
     def metatarsals(self, p: Array) -> Array:
         """Five rods that leave the picture in front."""
         f = self.foot(p)
-        bases = [(-20, 76, -42), (-7, 74, -36), (5, 74, -38), (15, 68, -46), (24, 62, -52)]
+        bases = [(-20, 79, -42), (-7, 77, -36), (5, 77, -38), (15, 70, -46), (25, 66, -54)]
         return np.minimum.reduce(
             [capsule(f, b, (1.5 * b[0] - 4, 140, -66), (6.5, 4.5)) for b in bases]
         )
