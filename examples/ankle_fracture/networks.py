@@ -43,5 +43,5 @@ NETWORKS = {
     "resnet_small": Network(partial(seattn.resnet18, **_small), "layer4", "Small ResNet"),
     "se_resnet50": Network(seattn.se_resnet50, "layer4", "SE-ResNet50"),
     "resnet50": Network(seattn.resnet50, "layer4", "ResNet50"),
-    "efficientnet_b5": Network(seattn.efficientnet_b5, "bn2", "EfficientNet-B5"),
+    "efficientnet_b5": Network(seattn.efficientnet_b5, "act2", "EfficientNet-B5"),
 }
