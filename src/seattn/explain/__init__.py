@@ -1,0 +1,27 @@
+"""Grad-CAM for any network, pictures of it, and its agreement with annotations."""
+
+from seattn.explain.agreement import (
+    centre_map,
+    chance_level,
+    mass_in_mask,
+    mean_mask_map,
+    pointing_game,
+)
+from seattn.explain.drawing import overlay
+from seattn.explain.gradcam import Explanation, GradCAM
+from seattn.explain.randomise import randomised_copy
+from seattn.explain.recording import Tap, tap
+
+__all__ = [
+    "Explanation",
+    "GradCAM",
+    "Tap",
+    "centre_map",
+    "chance_level",
+    "mass_in_mask",
+    "mean_mask_map",
+    "overlay",
+    "pointing_game",
+    "randomised_copy",
+    "tap",
+]
