@@ -27,7 +27,7 @@ __all__ = ["Ankle", "Bone"]
 _TALAR_DOME = (0.0, 2.0, -21.0)  # the axis of flexion passes here, along x
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Bone:
     """A solid with a cortex of ``cortex`` mm, thickening to a hollow shaft above ``shaft``."""
 
@@ -37,7 +37,7 @@ class Bone:
     shaft: float = np.inf  # z in mm
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Ankle:
     """What nature draws once per patient; nothing here but ``swelling`` may know of a fracture."""
 

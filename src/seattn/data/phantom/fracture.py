@@ -28,7 +28,7 @@ _FIBULA = {  # height of the centre (mm) and tilt of the plane (radians), both u
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Break:
     """A rough plane through one bone; the fragment on its far side is displaced rigidly."""
 

@@ -20,7 +20,7 @@ _SPREAD = {"axial": 2.5, "coronal": 1.6, "sagittal": 1.4}  # SD of the slice abo
 _MARGIN = 0.15  # of the side of a region of interest, free of sites
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plane:
     """Pixel (row r, column c) lies at ``origin + spacing * (c * right + r * down)``.
 

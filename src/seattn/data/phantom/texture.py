@@ -12,7 +12,7 @@ __all__ = ["Waves", "blur", "running_mean", "scanner_noise", "trabeculae", "upsa
 _TILE = 1024
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Waves:
     """A smooth random field in space: a sum of plane waves with unit standard deviation."""
 
