@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from examples.ankle_fracture.config import PRESETS, Config
+from examples.ankle_fracture.config import PRESETS, Config, tuples
 from examples.ankle_fracture.networks import NETWORKS
 from examples.ankle_fracture.study import run
 from seattn.data import DicomError
@@ -88,12 +88,8 @@ def parse(arguments: list[str]) -> tuple[Config, Path]:
     if (given["images"] is None) != (given["labels"] is None):
         parser.error("--images and --labels go together")
     out, preset = given.pop("out"), PRESETS[given.pop("preset")]
-    changed = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in given.items()
-        if value is not None
-    }
-    return dataclasses.replace(preset, **changed), out
+    changed = {name: value for name, value in given.items() if value is not None}
+    return dataclasses.replace(preset, **tuples(changed)), out
 
 
 def main() -> None:

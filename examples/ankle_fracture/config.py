@@ -6,8 +6,9 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-__all__ = ["PRESETS", "Config", "leaves_out", "load", "save"]
+__all__ = ["PRESETS", "Config", "leaves_out", "load", "save", "tuples"]
 
 
 @dataclass(frozen=True)
@@ -112,5 +113,10 @@ def save(config: Config, path: Path) -> None:
 
 def load(path: Path) -> Config:
     """Reads what ``save`` wrote."""
-    stored = json.loads(path.read_text())
-    return Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()})
+    stored: dict[str, Any] = json.loads(path.read_text())
+    return Config(**tuples(stored))
+
+
+def tuples(values: dict[str, Any]) -> dict[str, Any]:
+    """The same with tuples for lists, which JSON and the command line give."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}

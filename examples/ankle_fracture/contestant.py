@@ -63,7 +63,7 @@ def compete(name: str, config: Config, cohort: Cohort, folder: Path) -> Result:
     probabilities = {
         part: predict(network, cohort.parts[part]).double().softmax(1) for part in ("val", "test")
     }
-    found = evaluate(probabilities["test"], cohort.test, cohort.class_names)
+    found = evaluate(probabilities["test"], cohort)
     print(found, flush=True)
     agreed = agreement(network, entry.target_layer, cohort.train, cohort.test, seed=config.seed)
     return Result(entry.title, entry.target_layer, network, curves, probabilities, found, agreed)

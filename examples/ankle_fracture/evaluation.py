@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from examples.ankle_fracture.cohort import Cohort
-from seattn.data import DicomDataset
 from seattn.metrics import (
     BinaryReport,
     ClassificationReport,
@@ -23,19 +22,17 @@ __all__ = ["Report", "by_name", "evaluate", "roc_points", "write_predictions", "
 Report = BinaryReport | ClassificationReport
 
 
-def evaluate(
-    probabilities: torch.Tensor, dataset: DicomDataset, class_names: tuple[str, ...]
-) -> Report:
-    """Metrics of (N, K) probabilities, with intervals that know which images share a patient.
+def evaluate(probabilities: torch.Tensor, cohort: Cohort) -> Report:
+    """Metrics of the test images' (N, K) probabilities; images of one patient are one cluster.
 
     With two classes the second is the positive one, and a score of 0.5 or more is positive.
     """
-    labels = [row.label for row in dataset.index.rows]
-    patients = [row.patient for row in dataset.index.rows]
-    if len(class_names) == 2:
+    labels = cohort.labels("test")
+    patients = [row.patient for row in cohort.test.index.rows]
+    if len(cohort.class_names) == 2:
         return binary_report(y_true=labels, y_score=probabilities[:, 1], patients=patients)
     return classification_report(
-        y_true=labels, y_score=probabilities, class_names=class_names, patients=patients
+        y_true=labels, y_score=probabilities, class_names=cohort.class_names, patients=patients
     )
 
 

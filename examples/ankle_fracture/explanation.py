@@ -86,7 +86,8 @@ def cams(
     """Grad-CAM of each image's own class, and the grid that the maps were computed on."""
     cam = GradCAM(network, target_layer)
     device = next(network.parameters()).device
-    maps, grid = [], (0, 0)
+    maps: list[torch.Tensor] = []
+    grid: tuple[int, ...] = ()
     for start in range(0, len(positions), 64):
         batch = dataset.batch(positions[start : start + 64])
         result = cam.explain(batch.image.to(device), target=batch.label.to(device))

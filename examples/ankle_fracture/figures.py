@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from examples.ankle_fracture.cohort import Cohort
@@ -52,7 +53,7 @@ def curves_figure(curves: dict[str, list[Epoch]], *, majority: float) -> bytes:
     return _png(figure)
 
 
-def roc_figure(points: dict[str, tuple[Sequence[float], Sequence[float]]]) -> bytes:
+def roc_figure(points: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> bytes:
     """ROC curves from (false positive rate, sensitivity) by name."""
     figure = Figure(figsize=(4.4, 4), layout="constrained")
     ax = figure.subplots()
@@ -69,8 +70,8 @@ def roc_figure(points: dict[str, tuple[Sequence[float], Sequence[float]]]) -> by
 def explanation_figure(
     cohort: Cohort,
     positions: Sequence[int],
-    maps: dict[str, torch.Tensor],
-    notes: dict[str, Sequence[str]],
+    maps: Mapping[str, torch.Tensor],
+    notes: Mapping[str, Sequence[str]],
 ) -> bytes:
     """Test images in rows: the image with its annotation, then each network's Grad-CAM over it."""
     figure = Figure(figsize=(2.1 * (1 + len(maps)), 2.25 * len(positions)), layout="constrained")
@@ -87,7 +88,7 @@ def explanation_figure(
     return _png(figure)
 
 
-def _show(ax, image: torch.Tensor, mask: torch.Tensor) -> None:  # type: ignore[no-untyped-def]
+def _show(ax: Axes, image: torch.Tensor, mask: torch.Tensor) -> None:
     if image.shape[-1] == 3:
         ax.imshow(image)
     else:

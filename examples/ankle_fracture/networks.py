@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from torch import nn
 
@@ -31,7 +32,7 @@ class Network:
 
 # Four stages of one block on 64x64 pixels: the final map is 8x8, where a ResNet50's would be 2x2.
 # Residuals that start at zero learn nothing from so few images for the first third of the run.
-_small = {
+_small: dict[str, Any] = {
     "layers": (1, 1, 1, 1),
     "channels": (16, 32, 64, 128),
     "stem": "small",

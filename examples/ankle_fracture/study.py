@@ -37,7 +37,7 @@ def run(config: Config, folder: Path) -> Path:
     print(*cohort.flow(), sep="\n", flush=True)
     results = {name: compete(name, config, cohort, folder / name) for name in config.models}
     pixels = linear_baseline(cohort.train, cohort.test, classes=len(cohort.class_names))
-    baseline = evaluate(pixels, cohort.test, cohort.class_names)
+    baseline = evaluate(pixels, cohort)
     print(f"\nLogistic regression on the same pixels\n{baseline}", flush=True)
 
     findings = Findings(config, cohort, results, pixels, baseline, time.perf_counter() - start)

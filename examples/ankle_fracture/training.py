@@ -86,7 +86,7 @@ def fit(
             logits = network(image)
             loss = F.cross_entropy(logits, label)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             loss_sum += loss.item() * len(label)
             correct += int((logits.argmax(1) == label).sum())

@@ -367,6 +367,17 @@ def test_a_palette_gives_colours(tmp_path: Path) -> None:
     assert (pixels[:, 1, 0] * 255).tolist() == pytest.approx([128, 30, 3])
 
 
+def test_palette_entries_deeper_than_the_palette_are_refused(tmp_path: Path) -> None:
+    palette: dict[str, Any] = {}
+    for name in ("Red", "Green", "Blue"):
+        palette[f"{name}PaletteColorLookupTableDescriptor"] = [2, 0, 8]
+        palette[f"{name}PaletteColorLookupTableData"] = np.array([0, 300], "<u2").tobytes()
+    stored = np.array([[0, 1]], np.uint8)
+    path = write_dicom(tmp_path / "a", stored, PhotometricInterpretation="PALETTE COLOR", **palette)
+    with pytest.raises(HeaderError, match="palette entries exceed the depth of the palette"):
+        read_dicom(path)
+
+
 def test_spacing_says_where_it_comes_from(tmp_path: Path) -> None:
     path = tmp_path / "a"
     detector = {"ImagerPixelSpacing": [0.2, 0.1], "NominalScannedPixelSpacing": [1, 1]}

@@ -186,7 +186,7 @@ def _write(
     known: dict[str, tuple[Cache, int]],
 ) -> None:
     """Write ``images.npy`` and ``masks.npy``, or raise a CacheError that lists every bad file."""
-    from tqdm import tqdm  # type: ignore[import-untyped]
+    from tqdm import tqdm
 
     annotated = sum(row.mask is not None for row in index.rows)
     failures: list[DicomError] = []

@@ -96,7 +96,7 @@ def scan_folder(
     Returns:
         Rows in the order of (path, frame), and failures in the order of path.
     """
-    from tqdm import tqdm  # type: ignore[import-untyped]
+    from tqdm import tqdm
 
     rows: list[IndexRow] = []
     failures: list[Failure] = []
