@@ -56,7 +56,7 @@ class Config:
     scaling: float = 0.1
     contrast: float = 0.2
     noise: float = 0.01
-    epochs: int = 30
+    epochs: int = 40
     batch_size: int = 32
     learning_rate: float = 1e-3
     patience: int = 5

@@ -207,18 +207,23 @@ def _agreement_table(title: str, found: Agreement) -> str:
     """The measures of one network beside their controls, with the verdict in words."""
     if found.reason:
         return html.paragraph(f"{title}: not scored, since {found.reason}.")
-    rows = []
+    first = found.measures[0]
+    rows = [["network"], *([control] for control in first.controls)]
+    rows += [["any map without structure"], ["verdict"]]
     for measure in found.measures:
-        rows.append((measure.name, "network", html.number(measure.model), ""))
+        cells = [(html.number(measure.model), "")]
         for control, value in measure.controls.items():
             low, high = measure.differences[control]
-            rows.append(("", control, html.number(value), f"{low:+.3f} to {high:+.3f}"))
-        rows.append(("", "share of pixels in the mask", html.number(measure.chance), ""))
-        rows.append(("", "verdict", measure.verdict, ""))
+            cells.append((html.number(value), f"{low:+.3f} to {high:+.3f}"))
+        cells += [(html.number(measure.chance), ""), (measure.verdict, "")]
+        for row, cell in zip(rows, cells, strict=True):
+            row.extend(cell)
     grid = "x".join(map(str, found.grid))
     caption = (
         f"{title}: {found.images} annotated test images of {found.patients} patients; "
         f"maps of {grid} cells"
     )
-    head = ("measure", "map", "mean", "network minus control, 95 % interval over patients")
+    head = ["map"]
+    for measure in found.measures:
+        head += [measure.name, "network minus it, 95 %"]
     return html.table(head, rows, caption=caption)

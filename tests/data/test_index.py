@@ -163,15 +163,25 @@ def test_a_folder_that_cannot_be_listed_is_a_failure(
     assert reasons(index) == {"closed": (False, "Permission denied")}
 
 
-def test_the_second_file_of_one_image_is_a_failure_that_names_the_first(tmp_path: Path) -> None:
+def test_a_copy_of_a_file_is_passed_over_and_names_the_first(tmp_path: Path) -> None:
     path = write_dicom(tmp_path / "b", PIXELS)
     shutil.copy(path, tmp_path / "a")
     write_dicom(tmp_path / "c", PIXELS, SOPInstanceUID=None)
     write_dicom(tmp_path / "d", PIXELS, SOPInstanceUID=None)
     index = scan(tmp_path)
     assert [row.path for row in index.rows] == ["a", "c", "d"]
-    assert [(each.path, each.stage, each.same_as) for each in index.failures] == [
-        ("b", "duplicate", "a")
+    assert [(each.path, each.stage, each.skipped, each.same_as) for each in index.failures] == [
+        ("b", "duplicate", True, "a")
+    ]
+
+
+def test_another_image_under_the_same_uid_is_a_failure(tmp_path: Path) -> None:
+    write_dicom(tmp_path / "a", PIXELS, SOPInstanceUID="1.2.3")
+    write_dicom(tmp_path / "b", PIXELS + 1, SOPInstanceUID="1.2.3")
+    index = scan(tmp_path)
+    assert [row.path for row in index.rows] == ["a"]
+    assert [(each.path, each.stage, each.skipped, each.same_as) for each in index.failures] == [
+        ("b", "duplicate", False, None)
     ]
 
 

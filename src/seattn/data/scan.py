@@ -1,5 +1,6 @@
 """Walks a folder: every image becomes rows of an index, every other file a reason why not."""
 
+import filecmp
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -77,8 +78,9 @@ class Failure:
         path: The file, relative to the root of the index.
         stage: The step that ended its reading.
         reason: Why, without a value of its header.
-        skipped: True for what is no image, and no loss; False for an image that cannot be used.
-        same_as: The path of the file of which this one is a duplicate, None for all others.
+        skipped: True for what is no image, or a copy of another file, and no loss; False for an
+            image that cannot be used.
+        same_as: The path of the file of which this one is a copy, None for all others.
     """
 
     path: str
@@ -114,9 +116,17 @@ def scan_folder(
             if first == path:
                 rows.extend(frames)
             else:
-                reason = "the SOP Instance UID of an earlier file"
-                failures.append(Failure(path, "duplicate", reason, skipped=False, same_as=first))
+                failures.append(_duplicate(root, path, first))
     return tuple(rows), tuple(sorted(failures, key=lambda failure: failure.path))
+
+
+def _duplicate(root: Path, path: str, first: str) -> Failure:
+    """A second file of one image is passed over only if nothing is lost with it."""
+    if filecmp.cmp(root / path, root / first, shallow=False):
+        reason = "the same file as an earlier one, byte for byte"
+        return Failure(path, "duplicate", reason, skipped=True, same_as=first)
+    reason = "the SOP Instance UID of an earlier file, with another content"
+    return Failure(path, "duplicate", reason, skipped=False)
 
 
 def _files_below(root: Path, failures: list[Failure]) -> Iterator[str]:
