@@ -29,9 +29,10 @@ nitpick_ignore_regex = [
     ("py:.*", r"(torch|numpy|np|nn|collections\.abc|pathlib|os|functools|types|typing)\..*"),
     (
         "py:.*",
-        r"(Tensor|Path|Callable|Iterable|Iterator|Sequence|Mapping|Module|PathLike|ArrayLike|NDArray|Self)",
+        r"(Tensor|Path|Callable|Iterable|Iterator|Sequence|Mapping|Module|PathLike|Array|ArrayLike|NDArray|Self)",
     ),
     ("py:.*", r"(int|float|str|bool|bytes|object|type|None|tuple|dict|list|optional|callable)"),
+    ("py:.*", r"seattn\.data\.roi\.Array"),  # a type variable
     ("py:exc", r"(ValueError|TypeError|RuntimeError|OSError|FileExistsError|KeyError)"),
 ]
 autodoc_typehints = "description"
@@ -46,3 +47,4 @@ nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 nb_execution_show_tb = True
+nb_merge_streams = True

@@ -58,7 +58,7 @@ def compete(name: str, config: Config, cohort: Cohort, folder: Path) -> Result:
     entry = NETWORKS[name]
     print(f"\n{entry.title}", flush=True)
     torch.manual_seed(config.seed)
-    network = entry.build(in_chans=1, num_classes=len(cohort.class_names))
+    network = entry.build(in_chans=len(cohort.train[0].image), num_classes=len(cohort.class_names))
     curves = fit(network, config, cohort.train, cohort.val, folder)
     probabilities = {
         part: predict(network, cohort.parts[part]).double().softmax(1) for part in ("val", "test")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -30,7 +32,8 @@ def examples_figure(cohort: Cohort, *, columns: int = 6) -> bytes:
         for ax in line:
             ax.axis("off")
         for ax, position in zip(line, found, strict=False):
-            _show(ax, cohort.train[position].image, cohort.train[position].mask)
+            sample = cohort.train[position]
+            _show(ax, _picture(sample.image), sample.mask)
         line[0].set_title(name, loc="left", fontsize=9)
     return _png(figure)
 
@@ -79,22 +82,25 @@ def explanation_figure(
     axes = figure.subplots(len(positions), 1 + len(maps), squeeze=False)
     for number, (position, line) in enumerate(zip(positions, axes, strict=True)):
         sample = cohort.test[position]
-        _show(line[0], sample.image, sample.mask)
+        _show(line[0], _picture(sample.image), sample.mask)
         line[0].set_title(f"reference: {cohort.class_names[int(sample.label)]}", fontsize=8)
         for ax, (title, cams) in zip(line[1:], maps.items(), strict=True):
-            _show(ax, torch.from_numpy(overlay(sample.image, cams[number])), sample.mask)
+            _show(ax, overlay(sample.image, cams[number]), sample.mask)
             ax.set_title(f"{title}\n{notes[title][number]}", fontsize=8)
     for ax in axes.flat:
         ax.axis("off")
     return _png(figure)
 
 
-def _show(ax: Axes, image: torch.Tensor, mask: torch.Tensor) -> None:
-    if image.shape[-1] == 3:
-        ax.imshow(image)
-    else:
-        ax.imshow(image[0], cmap="gray", vmin=0, vmax=1)
-    region = (mask[0] > 0) & (mask[0] != NOT_ANNOTATED)
+def _picture(image: torch.Tensor) -> np.ndarray[Any, Any]:
+    """(1, H, W) as (H, W), and (3, H, W) as (H, W, 3)."""
+    return (image[0] if len(image) == 1 else image.permute(1, 2, 0)).numpy()
+
+
+def _show(ax: Axes, picture: np.ndarray[Any, Any], mask: torch.Tensor) -> None:
+    """Draws a grey (H, W) or RGB (H, W, 3) picture with its annotated region outlined."""
+    ax.imshow(picture, cmap="gray", vmin=0, vmax=1)  # the range concerns grey pictures only
+    region = ((mask[0] > 0) & (mask[0] != NOT_ANNOTATED)).numpy()
     if region.any():
         ax.contour(region, levels=[0.5], colors="#22d3ee", linewidths=1)
 

@@ -30,7 +30,7 @@ class SEBlock(nn.Module):
 
     Raises:
         ValueError: ``reduction`` exceeds ``channels`` and ``hidden_channels`` is not given, or one
-            of them is not positive; in the forward pass, when the input is not (N, C, *spatial).
+            of them is not positive; in the forward pass: the input is not ``(N, C, *spatial)``.
 
     Examples:
         >>> import torch
@@ -58,10 +58,10 @@ class SEBlock(nn.Module):
         """Return the factor of every channel, in (0, 1).
 
         Args:
-            x: The input of the block, (N, C, *spatial).
+            x: The input of the block, ``(N, C, *spatial)``.
 
         Returns:
-            Gates (N, C, 1, ..., 1) of the rank of ``x``: ``block(x) == x * block.gate(x)``.
+            Gates ``(N, C, 1, ..., 1)`` of the rank of ``x``: ``block(x) == x * block.gate(x)``.
         """
         squeezed = _squeeze(x, self.fc1.in_channels)  # (N, C, 1, 1)
         hidden = F.relu(self.fc1(squeezed))  # (N, R, 1, 1)
@@ -119,10 +119,10 @@ class SqueezeExcite(nn.Module):
         """Return the factor of every channel, in (0, 1).
 
         Args:
-            x: The input of the block, (N, C, *spatial).
+            x: The input of the block, ``(N, C, *spatial)``.
 
         Returns:
-            Gates (N, C, 1, ..., 1) of the rank of ``x``: ``block(x) == x * block.gate(x)``.
+            Gates ``(N, C, 1, ..., 1)`` of the rank of ``x``: ``block(x) == x * block.gate(x)``.
         """
         squeezed = _squeeze(x, self.conv_reduce.in_channels)  # (N, C, 1, 1)
         hidden = F.silu(self.conv_reduce(squeezed))  # (N, R, 1, 1)

@@ -1,6 +1,6 @@
 """DICOM files in, tensors out: reading, index, labels, datasets, patient-level splits."""
 
-from seattn.data.dataset import DicomDataset
+from seattn.data.dataset import BatchLoader, DicomDataset
 from seattn.data.dicom import DicomImage, read_dicom
 from seattn.data.errors import (
     CacheError,
@@ -23,6 +23,7 @@ from seattn.data.split import split_by_patient, split_hash
 from seattn.data.transforms import RandomAffine, RandomContrast, RandomFlip, RandomNoise, augment
 
 __all__ = [
+    "BatchLoader",
     "CacheError",
     "DecodeError",
     "DicomDataset",
