@@ -1,6 +1,7 @@
 """What every test shares: quiet threads, one hypothesis profile, the folder of real images."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -17,6 +18,16 @@ torch.set_num_threads(min(2, os.cpu_count() or 1))
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _configuration_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keeps the tests away from the user's own pseudonym key."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = str(tmp_path_factory.mktemp("configuration"))
+        patch.setenv("XDG_CONFIG_HOME", folder)
+        patch.setenv("APPDATA", folder)
+        yield
 
 
 @pytest.fixture(scope="session")

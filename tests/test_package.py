@@ -35,6 +35,8 @@ def test_version_is_that_of_the_installed_package():
 
 def test_citation_and_changelog_know_the_version():
     assert f"\nversion: {seattn.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.M).group(1)
+    assert newest in ("Unreleased", seattn.__version__)
 
 
 def test_every_public_name_exists_and_is_documented():

@@ -62,7 +62,10 @@ def parse(arguments: list[str]) -> tuple[Config, Path]:
     )
     add("--size", type=int, help="pixels that images are resized to")
     add(
-        "--window", nargs=2, type=float, metavar=("CENTRE", "WIDTH"), help="grey-value window in HU"
+        "--window",
+        nargs="+",
+        metavar="WINDOW",
+        help="CENTRE WIDTH in HU; 'file': each file's own window; 'minmax': its own range",
     )
     add(
         "--bone-mask",
@@ -89,14 +92,26 @@ def parse(arguments: list[str]) -> tuple[Config, Path]:
         parser.error("--images and --labels go together")
     out, preset = given.pop("out"), PRESETS[given.pop("preset")]
     changed = {name: value for name, value in given.items() if value is not None}
+    if "window" in changed:
+        changed["window"] = _window(changed["window"], parser)
     return dataclasses.replace(preset, **tuples(changed)), out
+
+
+def _window(words: list[str], parser: argparse.ArgumentParser) -> tuple[float, float] | str:
+    """Two numbers, or one word."""
+    if len(words) == 1 and words[0] in {"file", "minmax"}:
+        return words[0]
+    try:
+        centre, width = map(float, words)
+    except ValueError:
+        parser.error(f"--window (={' '.join(words)}) is CENTRE WIDTH in HU, 'file' or 'minmax'")
+    return centre, width
 
 
 def main() -> None:
     """Runs the study, or says in one line why it cannot."""
-    config, out = parse(sys.argv[1:])
     try:
-        run(config, out)
+        run(*parse(sys.argv[1:]))
     except (DicomError, ValueError, OSError) as error:
         sys.exit(f"error: {error}")
 

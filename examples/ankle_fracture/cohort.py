@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from seattn.data import (
     DicomDataset,
     DicomIndex,
     make_ankle_phantom,
+    read_dicom,
     split_by_patient,
     split_hash,
 )
@@ -48,6 +50,12 @@ class Cohort:
     def split_hash(self) -> str:
         """Digest of which patient is in which part."""
         return split_hash([dataset.index for dataset in self.parts.values()])
+
+    @property
+    def digest(self) -> str:
+        """Digest of everything that a run rests on: files, patients, labels, masks and parts."""
+        rows = [(part, asdict(row)) for part, data in self.parts.items() for row in data.index.rows]
+        return hashlib.blake2b(repr(rows).encode(), digest_size=16).hexdigest()
 
     def labels(self, part: str) -> list[int]:
         """Class numbers of the images of a part."""
@@ -112,7 +120,9 @@ def gather(config: Config, folder: Path) -> Cohort:
         raise ValueError(
             "`images` holds no DICOM image: give the folder that holds the .dcm files."
         )
-    index = index.with_labels(labels)
+    index = index.with_labels(labels, key=key)
+    if not isinstance(config.window, str):
+        _check_hounsfield(index)
     if len(index.classes) < 2:
         raise ValueError(f"`labels` names {len(index.classes)} class; a classifier needs two.")
     parts = split_by_patient(index, *config.fractions, seed=config.seed)
@@ -120,8 +130,8 @@ def gather(config: Config, folder: Path) -> Cohort:
         DicomDataset(
             part,
             size=config.size,
-            units="minmax" if config.window is None else "window",
-            window=config.window,
+            units="minmax" if config.window == "minmax" else "window",
+            window=None if isinstance(config.window, str) else config.window,
             bone_mask=config.bone_mask,
             cache=folder / "cache",
         )
@@ -131,11 +141,23 @@ def gather(config: Config, folder: Path) -> Cohort:
     return Cohort(train, val, test, names, source, report)
 
 
+def _check_hounsfield(index: DicomIndex) -> None:
+    """Looks at one image of each patient: a window in HU means nothing to other units."""
+    first = {row.patient: row for row in reversed(index.rows)}
+    for row in first.values():
+        meta = read_dicom(index.root / row.path, units="modality", frame=row.frame).meta
+        if meta.units != "HU":
+            raise ValueError(
+                f"{row.path} is not in Hounsfield units, and `window` is: give --window file for "
+                "the files' own windows, or --window minmax for each image's own range."
+            )
+
+
 def _phantom(config: Config, folder: Path) -> tuple[Path, Path, bytes]:
     """The phantom of this run; an interrupted one is made anew."""
-    images = folder / "phantom"
+    images = folder / f"phantom-{config.phantom}-{config.patients}-seed{config.seed}"
     if not images.exists():
-        unfinished = folder / "phantom.unfinished"
+        unfinished = images.with_name(images.name + ".unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         make_ankle_phantom(
             unfinished, variant=config.phantom, patients=config.patients, seed=config.seed

@@ -24,8 +24,8 @@ class Config:
         patients: Phantom patients; the paper's 987 images are 329 patients in three views.
         fractions: Shares of the patients that train, validate and test.
         size: Images are resized to ``size`` x ``size`` pixels.
-        window: (centre, width) of the grey-value window in HU; None scales every image from its
-            own minimum to its own maximum.
+        window: (centre, width) of the grey-value window in HU; "file" for the window that each
+            file declares, or "minmax" for each image's own range.
         bone_mask: Set everything outside the bones to 0, as the paper does.
         flips: Mirror half of the training images left to right, and half top to bottom; the paper
             does not, and it is wrong where the side of the body is part of the label.
@@ -36,7 +36,8 @@ class Config:
         epochs: Passes over the training images.
         batch_size: Images in one step.
         learning_rate: Adam's step size at the start.
-        patience: Epochs without a better validation loss before the step size is divided by 10.
+        patience: The step size is divided by 10 after more than this many epochs without a better
+            validation loss.
         seed: Draws the phantom, the split, the weights and the augmentation.
         device: Where the networks run.
     """
@@ -49,7 +50,7 @@ class Config:
     patients: int = 329
     fractions: tuple[float, float, float] = (0.6, 0.2, 0.2)
     size: int = 64
-    window: tuple[float, float] | None = (400.0, 1800.0)
+    window: tuple[float, float] | str = (400.0, 1800.0)
     bone_mask: bool = False
     flips: bool = True
     rotation: float = 15.0
@@ -63,6 +64,16 @@ class Config:
     seed: int = 0
     device: str = "cpu"
 
+    def __post_init__(self) -> None:
+        """Refuses numbers that no run can have."""
+        for name in ("patients", "size", "epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name}` (={getattr(self, name)}) must be 1 or more.")
+        if isinstance(self.window, str) and self.window not in {"file", "minmax"}:
+            raise ValueError(
+                f"`window` (={self.window!r}) must be (centre, width) in HU, 'file' or 'minmax'."
+            )
+
 
 PRESETS = {
     "quick": Config(preset="quick", models=("se_resnet_small", "resnet_small")),
@@ -71,7 +82,7 @@ PRESETS = {
         models=("se_resnet50", "resnet50", "efficientnet_b5"),
         phantom="study",
         size=224,
-        window=None,
+        window="minmax",
         bone_mask=True,
         flips=False,
         epochs=20,
@@ -96,8 +107,8 @@ def leaves_out(config: Config) -> tuple[str, ...]:
         )
     if not config.bone_mask:
         lines.append("the paper's bone mask: nothing is blacked out")
-    if config.window is not None:
-        lines.append("scaling by each image's own range: one fixed window in HU instead")
+    if config.window != "minmax":
+        lines.append("the paper's scaling by each image's own range: a window instead")
     lines.append(
         "fourfold augmentation of validation and test images, which the paper counts as 792 each: "
         "only training images are augmented, anew in every epoch"
@@ -107,14 +118,22 @@ def leaves_out(config: Config) -> tuple[str, ...]:
 
 
 def save(config: Config, path: Path) -> None:
-    """Writes the configuration as JSON."""
-    path.write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n")
+    """Writes the configuration as JSON, in one step."""
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n")
+    unfinished.replace(path)
 
 
 def load(path: Path) -> Config:
-    """Reads what ``save`` wrote."""
-    stored: dict[str, Any] = json.loads(path.read_text())
-    return Config(**tuples(stored))
+    """Reads what ``save`` wrote.
+
+    Raises:
+        ValueError: The file is damaged, or another version of the study wrote it.
+    """
+    try:
+        return Config(**tuples(json.loads(path.read_text())))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"'{path}' is no configuration of this version of the study.") from error
 
 
 def tuples(values: dict[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from seattn.explain import (
 __all__ = ["Agreement", "Measure", "agreement", "annotated", "cams"]
 
 SMALLEST_GRID = 4
+FEWEST_PATIENTS = 5
 NOT_ANNOTATED = 255
 RESAMPLES = 2000
 
@@ -76,8 +77,8 @@ class Agreement:
 
 def annotated(dataset: DicomDataset) -> list[int]:
     """Positions of the images whose annotation marks at least one pixel."""
-    masks = dataset.batch(range(len(dataset))).mask.flatten(1)
-    return torch.nonzero(((masks > 0) & (masks != NOT_ANNOTATED)).any(1)).flatten().tolist()
+    with_mask = [i for i, row in enumerate(dataset.index.rows) if row.mask is not None]
+    return [i for i in with_mask if dataset[i].mask.any()]
 
 
 def cams(
@@ -107,14 +108,13 @@ def agreement(
             0, 0, (), reason="the test or the training images have no annotated region"
         )
     maps, grid = cams(network, target_layer, test, positions)
-    found = Agreement(len(positions), len(set(patients)), grid)
+    images, clusters = len(positions), len(set(patients))
     if min(grid) < SMALLEST_GRID:
-        return Agreement(
-            found.images,
-            found.patients,
-            grid,
-            reason=f"maps of {grid} cells are too coarse to score",
-        )
+        cells = "x".join(map(str, grid))
+        return Agreement(images, clusters, grid, reason=f"maps of {cells} cells are too coarse")
+    if clusters < FEWEST_PATIENTS:
+        reason = f"{clusters} annotated test patients are too few for an interval"
+        return Agreement(images, clusters, grid, reason=reason)
     masks = test.batch(positions).mask[:, 0] == 1
     controls = {
         "randomised weights": cams(randomised_copy(network, seed), target_layer, test, positions)[
@@ -128,7 +128,7 @@ def agreement(
         _measure("pointing game", pointing_game, maps, controls, masks, patients, chance, seed),
         _measure("mass in mask", mass_in_mask, maps, controls, masks, patients, chance, seed),
     )
-    return Agreement(found.images, found.patients, grid, measures)
+    return Agreement(images, clusters, grid, measures)
 
 
 def _masks(batch: Sample) -> torch.Tensor:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from examples.ankle_fracture import config as configuration
 from examples.ankle_fracture.baseline import linear_baseline
-from examples.ankle_fracture.cohort import gather
+from examples.ankle_fracture.cohort import Cohort, gather
 from examples.ankle_fracture.config import Config
 from examples.ankle_fracture.contestant import compete
 from examples.ankle_fracture.evaluation import evaluate, write_predictions, write_roc
@@ -32,8 +32,10 @@ def run(config: Config, folder: Path) -> Path:
         seattn.data.DicomError: Files, labels or split are not fit for the study.
     """
     start = time.perf_counter()
-    _claim(config, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    _refuse_another_run(config, folder)
     cohort = gather(config, folder)
+    _claim(config, cohort, folder)
     print(*cohort.flow(), sep="\n", flush=True)
     results = {name: compete(name, config, cohort, folder / name) for name in config.models}
     pixels = linear_baseline(cohort.train, cohort.test, classes=len(cohort.class_names))
@@ -56,12 +58,21 @@ def run(config: Config, folder: Path) -> Path:
     return folder / "report.html"
 
 
-def _claim(config: Config, folder: Path) -> None:
-    """Makes the folder this run's own, or refuses to mix two runs."""
-    folder.mkdir(parents=True, exist_ok=True)
+def _refuse_another_run(config: Config, folder: Path) -> None:
     path = folder / "config.json"
     if path.exists() and configuration.load(path) != config:
         raise ValueError(
             f"'{folder}' holds a run with other choices (config.json): give another --out."
         )
-    configuration.save(config, path)
+
+
+def _claim(config: Config, cohort: Cohort, folder: Path) -> None:
+    """Makes the folder this run's own; what was trained on other images is not gone on with."""
+    path = folder / "cohort.txt"
+    if path.exists() and path.read_text() != cohort.digest:
+        raise ValueError(
+            f"images, labels or pseudonyms have changed since the run in '{folder}' began, and its "
+            "networks may know what are test patients now: give another --out."
+        )
+    path.write_text(cohort.digest)
+    configuration.save(config, folder / "config.json")

@@ -39,9 +39,10 @@ def fit(
 ) -> list[Epoch]:
     """Trains in place and leaves the network with the weights of its best validation epoch.
 
-    Adam with cross entropy; the step size is divided by 10 after ``config.patience`` epochs without
-    a better validation loss. Order and augmentation depend on (seed, epoch, image) alone, so a run
-    that was interrupted and goes on ends with the same weights as one that was not.
+    Adam with cross entropy; the step size is divided by 10 after more than ``config.patience``
+    epochs without a better validation loss. Order and augmentation depend on (seed, epoch, image)
+    alone, so on a CPU a run that was interrupted and goes on ends with the same weights as one
+    that was not.
 
     Args:
         network: Freshly drawn weights.
@@ -59,7 +60,7 @@ def fit(
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
     schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
-        optimizer, factor=0.1, patience=config.patience
+        optimizer, factor=0.1, patience=config.patience, threshold=0
     )
     transforms = (
         RandomFlip(horizontal=config.flips / 2, vertical=config.flips / 2),
@@ -78,7 +79,7 @@ def fit(
         start = time.perf_counter()
         torch.manual_seed(config.seed * 100_003 + epoch)
         network.train()
-        loss_sum, correct = 0.0, 0
+        loss_sum, correct, seen = 0.0, 0, 0
         batches.set_epoch(epoch)
         for batch in batches:
             sample = augment(batch, transforms, seed=config.seed, epoch=epoch)
@@ -89,6 +90,7 @@ def fit(
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             loss_sum += loss.item() * len(label)
+            seen += len(label)
             correct += int((logits.argmax(1) == label).sum())
         val_loss, val_accuracy = _score(network, val)
         rate = optimizer.param_groups[0]["lr"]
@@ -96,8 +98,8 @@ def fit(
         row = Epoch(
             epoch=epoch + 1,
             learning_rate=rate,
-            train_loss=loss_sum / len(train),
-            train_accuracy=correct / len(train),
+            train_loss=loss_sum / seen,
+            train_accuracy=correct / seen,
             val_loss=val_loss,
             val_accuracy=val_accuracy,
             seconds=time.perf_counter() - start,

@@ -5,21 +5,30 @@ import dataclasses
 import json
 import shutil
 
+import numpy as np
+import pydicom
 import pytest
 import torch
 
+import seattn
 from examples.ankle_fracture import study, training
 from examples.ankle_fracture.__main__ import main, parse
 from examples.ankle_fracture.baseline import linear_baseline
 from examples.ankle_fracture.cohort import gather
 from examples.ankle_fracture.config import PRESETS, load, save
 from examples.ankle_fracture.evaluation import roc_points
+from examples.ankle_fracture.explanation import _interval, _measure, agreement
+from examples.ankle_fracture.networks import NETWORKS
 from seattn.data import DicomDataset, DicomError
+from seattn.explain import mass_in_mask
 from seattn.metrics import roc_auc
 
 TINY = dataclasses.replace(
     PRESETS["quick"], patients=24, epochs=2, models=("se_resnet_small",), size=32
 )
+
+
+PHANTOM = "phantom-roi-24-seed0"
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +71,7 @@ def test_report_metrics_follow_from_the_predictions(finished):
 
 
 def test_an_interrupted_run_ends_with_the_same_weights(finished, tmp_path, monkeypatch):
-    shutil.copytree(finished / "phantom", tmp_path / "phantom")
+    shutil.copytree(finished / PHANTOM, tmp_path / PHANTOM)
     whole = training.augment
 
     def stop_in_the_second_epoch(*args, epoch, **kwargs):
@@ -90,9 +99,18 @@ def test_another_run_in_the_same_folder_is_refused(finished):
         study.run(dataclasses.replace(TINY, seed=1), finished)
 
 
+def test_the_phantoms_split_does_not_depend_on_the_users_key(finished, tmp_path, monkeypatch):
+    hashes = set()
+    for home in ("one", "other"):
+        monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / home))
+        hashes.add(gather(TINY, finished).split_hash)
+        assert not (tmp_path / home).exists()
+    assert len(hashes) == 1
+
+
 def own_images(finished, tmp_path, change):
     """The finished run's phantom as somebody's own folder, with a changed labels file."""
-    shutil.copytree(finished / "phantom", tmp_path / "mine")
+    shutil.copytree(finished / PHANTOM, tmp_path / "mine")
     labels = tmp_path / "mine" / "labels.csv"
     with labels.open() as file:
         rows = list(csv.DictReader(file))
@@ -104,9 +122,36 @@ def own_images(finished, tmp_path, change):
     return dataclasses.replace(TINY, images=str(tmp_path / "mine"), labels=str(labels), epochs=1)
 
 
-def test_own_images_with_three_classes(finished, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "configuration"))
+def test_a_run_does_not_go_on_with_other_labels(finished, tmp_path):
+    config = own_images(finished, tmp_path, list)
+    study.run(config, tmp_path / "run")
+    labels = tmp_path / "mine" / "labels.csv"
+    lines = labels.read_text().splitlines(keepends=True)
+    labels.write_text("".join(line for line in lines if "SYN-0002" not in line))
+    shutil.rmtree(tmp_path / "mine" / "SYN-0002")
+    with pytest.raises(ValueError, match="have changed since the run"):
+        study.run(config, tmp_path / "run")
 
+
+def test_a_start_that_failed_does_not_claim_the_folder(tmp_path):
+    wrong = dataclasses.replace(TINY, images=str(tmp_path), labels="none.csv", patients=1)
+    with pytest.raises(ValueError, match="no DICOM image"):
+        study.run(wrong, tmp_path / "run")
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_a_window_in_hu_is_not_laid_over_other_units(finished, tmp_path):
+    config = own_images(finished, tmp_path, list)
+    path = next((tmp_path / "mine").rglob("axial.dcm"))
+    image = pydicom.dcmread(path)
+    image.Modality, image.RescaleType = "MR", "US"
+    image.save_as(path)
+    with pytest.raises(ValueError, match=r"not in Hounsfield units.*--window file"):
+        gather(config, tmp_path / "run")
+    gather(dataclasses.replace(config, window="file"), tmp_path / "run")
+
+
+def test_own_images_with_three_classes(finished, tmp_path):
     def by_view(rows):
         return [{k: row[k] for k in ("path", "patient")} | {"label": row["view"]} for row in rows]
 
@@ -134,17 +179,13 @@ def one_fracture_patient(rows):
     ("change", "message"),
     [(drop_a_label, "label"), (one_class, "two"), (one_fracture_patient, "class|part|split")],
 )
-def test_unfit_labels_stop_the_run_before_training(
-    finished, tmp_path, monkeypatch, change, message
-):
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "configuration"))
+def test_unfit_labels_stop_the_run_before_training(finished, tmp_path, change, message):
     config = own_images(finished, tmp_path, change)
     with pytest.raises((DicomError, ValueError), match=message):
         gather(config, tmp_path / "run")
 
 
-def test_a_damaged_file_stops_the_run_before_training(finished, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "configuration"))
+def test_a_damaged_file_stops_the_run_before_training(finished, tmp_path):
     config = own_images(finished, tmp_path, list)
     victim = next((tmp_path / "mine").rglob("*.dcm"))
     victim.write_bytes(victim.read_bytes()[:-1000])
@@ -181,6 +222,32 @@ def test_a_failure_is_one_line(tmp_path, monkeypatch, capsys):
         main()
 
 
+@pytest.mark.parametrize(
+    ("words", "window"),
+    [(["file"], "file"), (["minmax"], "minmax"), (["40", "400"], (40.0, 400.0))],
+)
+def test_windows_of_the_command_line(words, window):
+    assert parse(["--window", *words])[0].window == window
+
+
+@pytest.mark.parametrize("words", [["wide"], ["40"], ["1", "2", "3"], ["40", "wide"]])
+def test_impossible_windows_are_refused(words, capsys):
+    with pytest.raises(SystemExit):
+        parse(["--window", *words])
+    assert "is CENTRE WIDTH in HU" in capsys.readouterr().err
+
+
+def test_impossible_numbers_are_refused():
+    with pytest.raises(ValueError, match=r"`epochs` \(=0\) must be 1 or more"):
+        parse(["--epochs", "0"])
+
+
+def test_a_damaged_configuration_is_named(tmp_path):
+    (tmp_path / "config.json").write_text('{"presets": 1}')
+    with pytest.raises(ValueError, match=r"config\.json' is no configuration"):
+        load(tmp_path / "config.json")
+
+
 def test_configuration_survives_json(tmp_path):
     for preset in PRESETS.values():
         save(preset, tmp_path / "config.json")
@@ -204,6 +271,48 @@ def test_the_quick_cohort_has_the_papers_counts(region_of_interest):
     assert [part["patients"] for part in counts] == [197, 66, 66]
     assert [part["images"] for part in counts] == [591, 198, 198]
     assert [part["images_of_class"][1] for part in counts] == [153, 51, 51]
+
+
+def test_an_untrained_network_does_not_beat_the_controls(region_of_interest):
+    entry = NETWORKS["se_resnet_small"]
+    network = entry.build(in_chans=1, num_classes=2).eval()
+    cohort = region_of_interest
+    found = agreement(network, entry.target_layer, cohort.train, cohort.test, seed=0)
+    assert (found.images, found.patients, found.grid) == (51, 17, (8, 8))
+    assert [measure.name for measure in found.measures] == ["pointing game", "mass in mask"]
+    for measure in found.measures:
+        assert len(measure.controls) == 3
+        assert measure.verdict == "not better than chance of place"
+
+
+def test_the_masks_themselves_beat_the_controls_and_one_loss_is_enough_to_fail():
+    masks = torch.zeros(8, 4, 4, dtype=torch.bool)
+    masks[:, 1, 1] = True
+    other = torch.ones(8, 4, 4)
+    arguments = (masks, [f"{i // 2}" for i in range(8)], 1 / 16, 0)
+    right = _measure("mass", mass_in_mask, masks.float(), {"a": other, "b": other}, *arguments)
+    assert (right.model, right.controls["a"], right.beats_all_controls) == (1, 1 / 16, True)
+    tied = _measure(
+        "mass", mass_in_mask, masks.float(), {"a": other, "b": masks.float()}, *arguments
+    )
+    assert not tied.beats_all_controls
+
+
+def test_too_coarse_maps_and_too_few_patients_are_not_scored(finished):
+    network = NETWORKS["se_resnet_small"].build(in_chans=1, num_classes=2).eval()
+    cohort = gather(TINY, finished)
+    few = agreement(network, "layer3", cohort.train, cohort.test, seed=0)
+    assert few.reason == "1 annotated test patients are too few for an interval"
+    deep = seattn.resnet18(in_chans=1, num_classes=2).eval()
+    coarse = agreement(deep, "layer4", cohort.train, cohort.test, seed=0)
+    assert coarse.reason == "maps of 1x1 cells are too coarse"
+
+
+def test_intervals_draw_patients_not_images():
+    differences = np.repeat([0.0, 1.0, 0.0, 1.0, 0.5], 30)
+    patients = [str(i) for i in np.repeat(range(5), 30)]
+    low, high = _interval(differences, patients, seed=0)
+    assert (low, high) == pytest.approx((0.1, 0.9), abs=0.11)  # of images: 0.43 to 0.57
 
 
 def test_the_linear_baseline_is_scikit_learns(finished):

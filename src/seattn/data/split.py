@@ -80,7 +80,8 @@ def split_by_patient(index: DicomIndex, *fractions: float, seed: int = 0) -> tup
 def split_hash(parts: Sequence[DicomIndex]) -> str:
     """Name a split by 16 hexadecimal digits: equal digits, equal patients in each part.
 
-    It belongs in a report, so that a reader can tell whether two results share their test patients.
+    It belongs in a report, so that a reader can tell whether two results share their test patients;
+    they are comparable only between indexes that were made with the same key.
 
     Args:
         parts: The parts in their order, as ``split_by_patient`` returns them.

@@ -148,6 +148,8 @@ def tap(
         if "torch._dynamo" in sys.modules:  # else nothing is compiled, and the import takes seconds
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         stack.callback(record._clear)
+        # Autocast may keep the trunk's weights as cast without a graph: later training needs one.
+        stack.callback(torch.clear_autocast_cache)
         for name, module in dict(modules).items():
             # First of the layer's hooks, so that the others see the tensor that is recorded.
             handle = module.register_forward_hook(record._hook(name), prepend=True)
