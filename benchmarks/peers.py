@@ -18,7 +18,7 @@ _register_fake = torch.library.register_fake
 
 def skip_torchvision_fakes() -> None:
     """Call it before the first import of torchvision or timm."""
-    torch.library.register_fake = _skip  # type: ignore[assignment]
+    torch.library.register_fake = _skip
 
 
 def _skip(op: Any, func: Callable[..., Any] | None = None, /, **kwargs: Any) -> Any:
