@@ -41,6 +41,7 @@ autodoc_member_order = "bysource"
 autodoc_inherit_docstrings = False
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
+napoleon_use_ivar = True
 napoleon_custom_sections = [("Shape", "notes_style")]
 myst_enable_extensions = ["colon_fence", "dollarmath", "deflist"]
 nb_execution_mode = "force"

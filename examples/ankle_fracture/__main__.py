@@ -43,7 +43,7 @@ def parse(arguments: list[str]) -> tuple[Config, Path]:
         type=Path,
         default=Path("runs/ankle_fracture"),
         metavar="DIR",
-        help="the run's folder",
+        help="the run's folder (default %(default)s)",
     )
     add(
         "--preset",
@@ -58,38 +58,41 @@ def parse(arguments: list[str]) -> tuple[Config, Path]:
         nargs="+",
         choices=sorted(NETWORKS),
         metavar="NAME",
-        help=f"any of {', '.join(NETWORKS)}",
+        help=f"any of {', '.join(NETWORKS)} (quick: the small two, paper: the large three)",
     )
-    add("--size", type=int, help="pixels that images are resized to")
+    add("--size", type=int, help="pixels that images are resized to (quick 64, paper 224)")
     add(
         "--window",
         nargs="+",
         metavar="WINDOW",
-        help="CENTRE WIDTH in HU; 'file': each file's own window; 'minmax': its own range",
+        help="CENTRE WIDTH in HU (quick: 400 1800); 'file': each file's own window; 'minmax': "
+        "each image's own range (paper)",
     )
     add(
         "--bone-mask",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help="black out all but bone",
+        help="black out all but bone (paper: yes)",
     )
     add(
         "--flips",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help="mirror training images; not where the side of the body is part of the label",
+        help="mirror training images (quick: yes); not where the side is part of the label",
     )
-    add("--patients", type=int, help="patients of the phantom")
-    add("--epochs", type=int, help="passes over the training images")
-    add("--seed", type=int, help="draws phantom, split, weights and augmentation")
+    add("--patients", type=int, help="patients of the phantom (329)")
+    add("--epochs", type=int, help="passes over the training images (quick 40, paper 20)")
+    add("--seed", type=int, help="draws phantom, split, weights and augmentation (0)")
     add(
         "--device",
         default="cuda" if torch.cuda.is_available() else "cpu",
-        help="default: %(default)s",
+        help="where networks run (default: cuda where there is a GPU; here %(default)s)",
     )
     given = vars(parser.parse_args(arguments))
     if (given["images"] is None) != (given["labels"] is None):
         parser.error("--images and --labels go together")
+    if given["images"] and given["patients"]:
+        parser.error("--patients is the phantom's number of patients; --images has its own")
     out, preset = given.pop("out"), PRESETS[given.pop("preset")]
     changed = {name: value for name, value in given.items() if value is not None}
     if "window" in changed:
@@ -114,6 +117,8 @@ def main() -> None:
         run(*parse(sys.argv[1:]))
     except (DicomError, ValueError, OSError) as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("stopped; the same command goes on after the last whole epoch")
 
 
 if __name__ == "__main__":

@@ -106,6 +106,10 @@ def gather(config: Config, folder: Path) -> Cohort:
         )
     else:
         images, labels, key = Path(config.images), Path(str(config.labels)), None
+        if not labels.is_file():
+            raise ValueError(f"`labels` (='{labels}') is no file: give the CSV with the classes.")
+        if folder.resolve().is_relative_to(images.resolve()):
+            raise ValueError(f"--out (='{folder}') lies among `images`: results go elsewhere.")
         source = "your own folder of DICOM files"
     index = DicomIndex.scan(images, key=key)
     report = index.report()
@@ -114,7 +118,8 @@ def gather(config: Config, folder: Path) -> Cohort:
     if damaged:
         listed = "\n".join(damaged)
         raise ValueError(
-            f"{len(damaged)} damaged files below `images`; mend or remove them:\n{listed}"
+            f"files below `images` that cannot be used, {len(damaged)} in all; mend or remove "
+            f"them:\n{listed}"
         )
     if not index.rows:
         raise ValueError(
@@ -124,7 +129,7 @@ def gather(config: Config, folder: Path) -> Cohort:
     if not isinstance(config.window, str):
         _check_hounsfield(index)
     if len(index.classes) < 2:
-        raise ValueError(f"`labels` names {len(index.classes)} class; a classifier needs two.")
+        raise ValueError(f"'{labels}' names one class, {index.classes[0]}; a classifier needs two.")
     parts = split_by_patient(index, *config.fractions, seed=config.seed)
     train, val, test = (
         DicomDataset(

@@ -49,7 +49,9 @@ def curves_figure(curves: dict[str, list[Epoch]], *, majority: float) -> bytes:
         right.plot(epochs, [row.train_accuracy for row in rows], "--", color=colour, lw=1)
         right.plot(epochs, [row.val_accuracy for row in rows], color=colour, label=title)
     right.axhline(majority, color="grey", lw=1, ls=":")
-    right.text(1, majority, " always the larger class", va="bottom", fontsize=8, color="grey")
+    right.text(1, majority, " always the largest class", va="top", fontsize=8, color="grey")
+    for ax in (left, right):
+        ax.xaxis.get_major_locator().set_params(integer=True)
     start = max(rows[0].train_loss for rows in curves.values())
     left.set(xlabel="epoch", ylabel="cross entropy", ylim=(0, 2 * start))
     right.set(xlabel="epoch", ylabel="accuracy")
@@ -83,7 +85,7 @@ def explanation_figure(
     for number, (position, line) in enumerate(zip(positions, axes, strict=True)):
         sample = cohort.test[position]
         _show(line[0], _picture(sample.image), sample.mask)
-        line[0].set_title(f"reference: {cohort.class_names[int(sample.label)]}", fontsize=8)
+        line[0].set_title(f"label: {cohort.class_names[int(sample.label)]}", fontsize=8)
         for ax, (title, cams) in zip(line[1:], maps.items(), strict=True):
             _show(ax, overlay(sample.image, cams[number]), sample.mask)
             ax.set_title(f"{title}\n{notes[title][number]}", fontsize=8)

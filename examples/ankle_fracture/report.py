@@ -108,7 +108,11 @@ def write_html(findings: Findings, path: Path) -> None:
             ),
         ),
     ]
-    path.write_text(html.page("Ankle-fracture study", body), encoding="utf-8")
+    path.write_text(html.page(_title(config), body), encoding="utf-8")
+
+
+def _title(config: Config) -> str:
+    return "Ankle-fracture study" if config.images is None else "Study of your own images"
 
 
 def _versions() -> dict[str, str]:
@@ -140,7 +144,8 @@ def _flow_table(cohort: Cohort) -> str:
 
 def _examples(cohort: Cohort) -> str:
     caption = (
-        "Training images as the networks get them, before augmentation; annotated regions outlined."
+        "Training images as the networks get them, before augmentation; "
+        "annotated regions, if any, are outlined."
     )
     return html.figure(examples_figure(cohort), caption)
 
@@ -189,14 +194,14 @@ def _explanations(findings: Findings) -> list[str]:
         for r in results
     }
     caption = (
-        "The first annotated test images, not a selection. Left the image with its reference "
-        "region; then Grad-CAM of the image's own class, with the network's probability of it."
+        "The first test images, those with annotations if there are any; not a selection. Left the "
+        "image with its annotated region; then Grad-CAM of the image's own class, with the network's probability of it."
     )
     return [
         html.paragraph(
             "A map that agrees with the annotations says something only if it agrees better than "
             "that of a network with random weights, a constant bump in the centre, and the mean "
-            "mask of the training images: these know where fractures tend to lie, or nothing."
+            "mask of the training images: these know where such regions tend to lie, or nothing."
         ),
         *tables,
         html.figure(explanation_figure(cohort, positions, maps, notes), caption),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 from examples.ankle_fracture import config as configuration
@@ -60,9 +61,15 @@ def run(config: Config, folder: Path) -> Path:
 
 def _refuse_another_run(config: Config, folder: Path) -> None:
     path = folder / "config.json"
-    if path.exists() and configuration.load(path) != config:
+    if not path.exists():
+        return
+    before, now = asdict(configuration.load(path)), asdict(config)
+    changed = [
+        f"`{name}` was {before[name]}, now {now[name]}" for name in now if before[name] != now[name]
+    ]
+    if changed:
         raise ValueError(
-            f"'{folder}' holds a run with other choices (config.json): give another --out."
+            f"'{folder}' holds a run with other choices: {'; '.join(changed)}. Give another --out."
         )
 
 

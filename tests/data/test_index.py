@@ -175,6 +175,16 @@ def test_a_copy_of_a_file_is_passed_over_and_names_the_first(tmp_path: Path) -> 
     ]
 
 
+def test_a_file_that_calls_itself_dicom_and_is_none_is_a_failure(tmp_path: Path) -> None:
+    for name in ("a.dcm", "b.DCM", "c"):
+        (tmp_path / name).write_bytes(b"cut short")
+    assert {each.path: each.skipped for each in scan(tmp_path).failures} == {
+        "a.dcm": False,
+        "b.DCM": False,
+        "c": True,
+    }
+
+
 def test_another_image_under_the_same_uid_is_a_failure(tmp_path: Path) -> None:
     write_dicom(tmp_path / "a", PIXELS, SOPInstanceUID="1.2.3")
     write_dicom(tmp_path / "b", PIXELS + 1, SOPInstanceUID="1.2.3")
@@ -263,9 +273,9 @@ def test_the_report_counts(tmp_path: Path) -> None:
         "  axial    1",
         "  unknown  2",
         "2 files skipped",
-        "  2  open: no DICOM prefix in bytes 128 to 131, as c.txt",
+        "  2  open: no DICOM prefix in bytes 128 to 131, e.g. c.txt",
         "1 file failed",
-        "  1  header: 22 bytes of pixels, and 24 are needed, as e",
+        "  1  header: 22 bytes of pixels, and 24 are needed, e.g. e",
     ]
 
 

@@ -153,9 +153,12 @@ def test_large_parts_stay_balanced():
 @pytest.mark.parametrize(
     ("study", "match"),
     [
-        ([[0]] * 20, "class 'b' would be absent from part 0 of 0..2: 0 patients"),
-        ([[0]] * 20 + [[1]] * 2, "class 'b' would be absent from part 2 of 0..2: 2 patients"),
-        ([[0], [0], [1], [1]], "class 'b' would be absent from part 1"),
+        ([[0]] * 20, "class 'b' would be absent from part 1 of 3: of its patients there are 0"),
+        (
+            [[0]] * 20 + [[1]] * 2,
+            "class 'b' would be absent from part 3 of 3: of its patients there are 2",
+        ),
+        ([[0], [0], [1], [1]], "class 'b' would be absent from part 2"),
         ([], "0 patients are too few"),
     ],
 )

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import re
 import shutil
 
 import numpy as np
@@ -95,7 +96,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(finished, tmp_path, monke
 
 
 def test_another_run_in_the_same_folder_is_refused(finished):
-    with pytest.raises(ValueError, match="other choices"):
+    with pytest.raises(ValueError, match=r"`seed` was 0, now 1\. Give another --out"):
         study.run(dataclasses.replace(TINY, seed=1), finished)
 
 
@@ -134,7 +135,11 @@ def test_a_run_does_not_go_on_with_other_labels(finished, tmp_path):
 
 
 def test_a_start_that_failed_does_not_claim_the_folder(tmp_path):
-    wrong = dataclasses.replace(TINY, images=str(tmp_path), labels="none.csv", patients=1)
+    (tmp_path / "images").mkdir()
+    (tmp_path / "labels.csv").touch()
+    wrong = dataclasses.replace(
+        TINY, images=str(tmp_path / "images"), labels=str(tmp_path / "labels.csv")
+    )
     with pytest.raises(ValueError, match="no DICOM image"):
         study.run(wrong, tmp_path / "run")
     assert not (tmp_path / "run" / "config.json").exists()
@@ -193,10 +198,22 @@ def test_a_damaged_file_stops_the_run_before_training(finished, tmp_path):
         gather(config, tmp_path / "run")
 
 
-def test_an_empty_folder_stops_the_run(tmp_path):
-    config = dataclasses.replace(TINY, images=str(tmp_path), labels=str(tmp_path / "labels.csv"))
-    with pytest.raises(ValueError, match="no DICOM image"):
-        gather(config, tmp_path / "run")
+@pytest.mark.parametrize(
+    ("labels", "run", "message"),
+    [
+        ("labels.csv", "run", "no DICOM image"),
+        ("none.csv", "run", "none.csv') is no file"),
+        ("labels.csv", "images/run", "lies among `images`"),
+    ],
+)
+def test_what_can_be_checked_first_is_checked_first(tmp_path, labels, run, message):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "labels.csv").touch()
+    config = dataclasses.replace(
+        TINY, images=str(tmp_path / "images"), labels=str(tmp_path / labels)
+    )
+    with pytest.raises(ValueError, match=re.escape(message)):
+        gather(config, tmp_path / run)
 
 
 def test_command_line_overrides_the_preset():
@@ -207,18 +224,10 @@ def test_command_line_overrides_the_preset():
     assert config.models == ("se_resnet50", "resnet50", "efficientnet_b5")
 
 
-def test_a_failure_is_one_line(tmp_path, monkeypatch, capsys):
-    arguments = [
-        "study",
-        "--images",
-        str(tmp_path),
-        "--labels",
-        "none.csv",
-        "--out",
-        str(tmp_path / "run"),
-    ]
-    monkeypatch.setattr("sys.argv", arguments)
-    with pytest.raises(SystemExit, match=r"^error: .*no DICOM image"):
+def test_a_failure_is_one_line(tmp_path, monkeypatch):
+    arguments = ["--images", str(tmp_path), "--labels", "none.csv", "--out", str(tmp_path / "run")]
+    monkeypatch.setattr("sys.argv", ["study", *arguments])
+    with pytest.raises(SystemExit, match=r"^error: `labels` \(='none.csv'\) is no file"):
         main()
 
 
@@ -237,9 +246,18 @@ def test_impossible_windows_are_refused(words, capsys):
     assert "is CENTRE WIDTH in HU" in capsys.readouterr().err
 
 
-def test_impossible_numbers_are_refused():
-    with pytest.raises(ValueError, match=r"`epochs` \(=0\) must be 1 or more"):
-        parse(["--epochs", "0"])
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--epochs", "0"], "`epochs` (=0) must be 1 or more"),
+        (["--seed", "-1"], "`seed` (=-1) must be 0 or more"),
+        (["--size", "7"], "`size` (=7) must be 32 or more"),
+        (["--window", "40", "-400"], "must have a width of 1 HU or more"),
+    ],
+)
+def test_impossible_numbers_are_refused(words, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        parse(words)
 
 
 def test_a_damaged_configuration_is_named(tmp_path):

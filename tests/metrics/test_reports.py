@@ -153,7 +153,7 @@ def test_the_report_of_three_classes():
 
 def test_the_table_of_three_classes_has_every_row():
     lines = str(classification_report(y_true=Y3, y_score=P3, class_names=NAMES)).splitlines()
-    assert lines[0].endswith("6 normal, 4 lateral, 2 medial")
+    assert lines[0].endswith("class normal: 6, class lateral: 4, class medial: 2")
     assert lines[2].split()[:3] == ["class", "metric", "value"]
     assert len(lines) == 3 + 4 + 7 + 3 * 7
     assert {line.index("[") for line in lines[3:] if "[" in line} == {lines[2].index("95%")}

@@ -136,6 +136,8 @@ class SqueezeExcite(nn.Module):
 
 def _hidden_channels(channels: int, reduction: int, hidden_channels: int | None) -> int:
     """Return the number of hidden units, R."""
+    if channels < 1:
+        raise ValueError(f"`channels` (={channels}) must be positive")
     if hidden_channels is not None:
         if hidden_channels < 1:
             raise ValueError(f"`hidden_channels` (={hidden_channels}) must be positive")

@@ -48,7 +48,7 @@ class DicomIndex:
           axial           1
           class fracture  1
         1 file skipped
-          1  open: no DICOM prefix in bytes 128 to 131, as labels.csv
+          1  open: no DICOM prefix in bytes 128 to 131, e.g. labels.csv
         0 files failed
     """
 
@@ -182,7 +182,7 @@ def _reasons(word: str, failures: Sequence[Failure]) -> list[str]:
     examples: dict[str, list[str]] = {}
     for failure in failures:
         examples.setdefault(f"{failure.stage}: {failure.reason}", []).append(failure.path)
-    lines = [f"  {len(paths)}  {reason}, as {paths[0]}" for reason, paths in examples.items()]
+    lines = [f"  {len(paths)}  {reason}, e.g. {paths[0]}" for reason, paths in examples.items()]
     return [f"{_plural(len(failures), 'file')} {word}", *lines]
 
 

@@ -109,7 +109,10 @@ def scan_folder(
             try:
                 uid, frames = _read_rows(root, path, key)
             except DicomError as error:
-                skipped = isinstance(error, NotDicomError | NoImageError)
+                # A file that calls itself DICOM and is none has lost something.
+                skipped = isinstance(error, NoImageError) or (
+                    isinstance(error, NotDicomError) and not path.lower().endswith(".dcm")
+                )
                 failures.append(Failure(path, error.stage, error.reason, skipped))
                 continue
             first = first_with.setdefault(uid or path, path)

@@ -183,7 +183,7 @@ def _check(
                 raise SplitError(
                     index.root,
                     "split",
-                    f"class {name!r} would be absent from part {p} of 0..{parts - 1}: {patients} "
-                    f"patients have it, and that part has {len(inside)} patients; ask for fewer "
-                    "or larger parts, or leave the class out of the index",
+                    f"class {name!r} would be absent from part {p + 1} of {parts}: of its patients "
+                    f"there are {patients} in all, and the part has room for {len(inside)}; add "
+                    "patients, ask for fewer or larger parts, or leave the class out",
                 )

@@ -36,16 +36,19 @@ class Explanation:
 
 
 class GradCAM:
-    """Gradient-weighted class activation maps: where a network looked, for one score.
+    r"""Gradient-weighted class activation maps: where a network looked, for one score.
 
     For the score y of a class and the activation A of a layer, the weight of channel k is the
     mean of the gradient over the Z positions of the grid (equation 1), and the map is the
     rectified weighted sum over the channels (equation 2):
 
-        alpha_k = 1/Z sum_ij dy / dA_kij,        map = relu(sum_k alpha_k A_k).
+    .. math:: \alpha_k = \frac{1}{Z} \sum_{i,j} \frac{\partial y}{\partial A_{kij}}, \qquad
+        \text{map} = \mathrm{ReLU}\Bigl(\sum_k \alpha_k A_k\Bigr)
 
     The map is then interpolated (bi-, tri-) linearly to the size of the input. It keeps its units:
-    two maps of one model may be compared, and ``overlay`` scales for the eye only.
+    two maps of one model may be compared, and ``overlay`` scales for the eye only. A map that is 0
+    everywhere says that nothing in the layer raises the score; ``explain(...).raw`` shows what
+    lowers it.
 
     A call costs about a plain forward pass where the layer is near the head, since nothing before
     it is recorded (see ``tap``), and leaves the model as it was: it runs in eval mode, and training

@@ -164,7 +164,8 @@ def find_layer(model: nn.Module, layer: nn.Module | str, *, argument: str) -> tu
     if isinstance(layer, str):
         if layer in named:
             return layer, named[layer]
-        close = difflib.get_close_matches(layer, named, n=1)
+        level = [name for name in named if name.count(".") == layer.count(".")]
+        close = difflib.get_close_matches(layer, level, n=1)
         remedy = f"did you mean {close[0]!r}?" if close else "see `model.named_modules()`"
         raise ValueError(f"`{argument}` {layer!r} not found; {remedy}")
     for name, module in named.items():

@@ -188,7 +188,7 @@ def _too_few(positive: Flags, codes: Labels, unit: str) -> str | None:
     rarer = min(units, key=lambda kind: units[kind])
     if units[rarer] == 0:
         return f"no {rarer}"
-    return f"{rarer} of one {unit} only" if units[rarer] == 1 else None
+    return f"no interval: {rarer} of one {unit} only" if units[rarer] == 1 else None
 
 
 def _effective_size(counted: Flags, patients: Labels, value: float) -> float:

@@ -81,7 +81,9 @@ class ClassificationReport:
 
     def __str__(self) -> str:
         """The table, under a line on the cases."""
-        sizes = (f"{n} {name}" for n, name in zip(self.support, self.class_names, strict=True))
+        sizes = (
+            f"class {name}: {n}" for n, name in zip(self.support, self.class_names, strict=True)
+        )
         head = f"{_cases(self.n, self.n_patients)}; {', '.join(sizes)}\n\n"
         blocks = [("(all)", self.overall), ("(macro)", self.macro), *self.per_class.items()]
         rows = [
