@@ -195,7 +195,8 @@ def _explanations(findings: Findings) -> list[str]:
     }
     caption = (
         "The first test images, those with annotations if there are any; not a selection. Left the "
-        "image with its annotated region; then Grad-CAM of the image's own class, with the network's probability of it."
+        "image with its annotated region; then Grad-CAM of the image's own class, with the "
+        "network's probability of that class."
     )
     return [
         html.paragraph(
