@@ -49,7 +49,11 @@ def curves_figure(curves: dict[str, list[Epoch]], *, majority: float) -> bytes:
         right.plot(epochs, [row.train_accuracy for row in rows], "--", color=colour, lw=1)
         right.plot(epochs, [row.val_accuracy for row in rows], color=colour, label=title)
     right.axhline(majority, color="grey", lw=1, ls=":")
-    right.text(1, majority, " always the largest class", va="top", fontsize=8, color="grey")
+    edge = right.get_yaxis_transform()  # x in 0..1 of the axes
+    caption = "always the largest class"
+    right.text(
+        0.99, majority, caption, transform=edge, ha="right", va="top", fontsize=8, color="grey"
+    )
     for ax in (left, right):
         ax.xaxis.get_major_locator().set_params(integer=True)
     start = max(rows[0].train_loss for rows in curves.values())
