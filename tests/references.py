@@ -1,10 +1,12 @@
 """Slow, obviously right implementations that the tests compare with. One section per module."""
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 # ---- attention ------------------------------------------------------------------------------
 
@@ -24,6 +26,146 @@ def se_gate(
         logits = [_dot(row, hidden) + b for row, b in zip(w2, b2, strict=True)]
         rows.append([1 / (1 + math.exp(-logit)) for logit in logits])
     return torch.tensor(rows, dtype=x.dtype)
+
+
+def cbam_gate(
+    x: Tensor,
+    mlp: tuple[Tensor, Tensor],
+    biases: tuple[Tensor, Tensor],
+    kernel: Tensor,
+    norm: Callable[[float], float],
+) -> Tensor:
+    """Mc * Ms of equations 1 to 3 of Woo et al. 2018, position by position; any rank."""
+    gates = []
+    for image in x:
+        pools = [[float(c.mean()) for c in image], [float(c.max()) for c in image]]
+        logits = [0.0] * len(image)
+        for pooled in pools:
+            hidden = [
+                max(_dot(w, pooled) + b, 0.0)
+                for w, b in zip(mlp[0].tolist(), biases[0].tolist(), strict=True)
+            ]
+            for c, (w, b) in enumerate(zip(mlp[1].tolist(), biases[1].tolist(), strict=True)):
+                logits[c] += _dot(w, hidden) + b
+        channel = torch.tensor([_sigmoid(logit) for logit in logits], dtype=x.dtype)
+        gated = torch.stack([c * g for c, g in zip(image, channel, strict=True)])
+        maps = torch.stack([gated.mean(0), gated.max(0).values])
+        half = kernel.shape[-1] // 2
+        padded = F.pad(maps, (half, half) * (maps.ndim - 1))
+        spatial = torch.empty_like(maps[0])
+        for position in itertools.product(*(range(size) for size in spatial.shape)):
+            window = (slice(None), *(slice(p, p + kernel.shape[-1]) for p in position))
+            spatial[position] = _sigmoid(norm(float((padded[window] * kernel).sum())))
+        gates.append(torch.stack([g * spatial for g in channel]))
+    return torch.stack(gates)
+
+
+def coordinate_gates(
+    x: Tensor,
+    weights: tuple[Tensor, Tensor, Tensor],
+    biases: tuple[Tensor, Tensor, Tensor],
+    norm: Callable[[float, int], float],
+) -> Tensor:
+    """g_h * g_w of equations 4 to 8 of Hou et al. 2021, row by row and column by column."""
+    (w1, w_h, w_w), (b1, b_h, b_w) = (
+        [v.tolist() for v in weights],
+        [v.tolist() for v in biases],
+    )
+
+    def gate(line: Tensor, w: list[list[float]], b: list[float]) -> list[float]:
+        z = [float(c.mean()) for c in line]
+        f = [norm(_dot(row, z) + v, i) for i, (row, v) in enumerate(zip(w1, b1, strict=True))]
+        f = [v * min(max(v + 3, 0.0), 6.0) / 6 for v in f]
+        return [_sigmoid(_dot(row, f) + v) for row, v in zip(w, b, strict=True)]
+
+    gates = torch.empty_like(x)
+    for n, image in enumerate(x):
+        rows = [gate(image[:, i], w_h, b_h) for i in range(image.shape[1])]
+        columns = [gate(image[:, :, j], w_w, b_w) for j in range(image.shape[2])]
+        for c, i, j in itertools.product(*(range(size) for size in image.shape)):
+            gates[n, c, i, j] = rows[i][c] * columns[j][c]
+    return gates
+
+
+def effective_se_gate(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Hard sigmoid of one layer on the means, (N, C), of Lee & Park 2020, number by number."""
+    rows = []
+    for image in x:
+        means = [math.fsum(channel.flatten().tolist()) / channel.numel() for channel in image]
+        logits = [
+            _dot(row, means) + b for row, b in zip(weight.tolist(), bias.tolist(), strict=True)
+        ]
+        rows.append([min(max(logit + 3, 0), 6) / 6 for logit in logits])
+    return torch.tensor(rows, dtype=x.dtype)
+
+
+def eca_gate(x: Tensor, kernel: Sequence[float]) -> Tensor:
+    """Equation 9 of Wang et al. 2020, (N, C): each channel from its k neighbours, zeros outside."""
+    rows = []
+    for image in x:
+        means = [math.fsum(channel.flatten().tolist()) / channel.numel() for channel in image]
+        row = []
+        for i in range(len(means)):
+            neighbours = range(i - len(kernel) // 2, i + len(kernel) // 2 + 1)
+            y = [means[j] if 0 <= j < len(means) else 0.0 for j in neighbours]
+            row.append(_sigmoid(_dot(kernel, y)))
+        rows.append(row)
+    return torch.tensor(rows, dtype=x.dtype)
+
+
+def simam_gate(x: Tensor, regularisation: float) -> Tensor:
+    """Equations 5 and 6 of Yang et al. 2021, position by position; the variance over M - 1."""
+    gates = []
+    for channel in x.flatten(2).flatten(0, 1).tolist():
+        mean = math.fsum(channel) / len(channel)
+        squares = math.fsum((t - mean) ** 2 for t in channel)
+        variance = squares / (len(channel) - 1) if len(channel) > 1 else 0.0
+        for t in channel:
+            energy = (t - mean) ** 2 + 2 * variance + 2 * regularisation
+            gates.append(_sigmoid(energy / (4 * (variance + regularisation))))
+    return torch.tensor(gates, dtype=x.dtype).reshape(x.shape)
+
+
+def spatial_se_gate(x: Tensor, weight: Sequence[float], bias: float) -> Tensor:
+    """The gate in equation 3 of Roy et al. 2018, (N, 1, *spatial), position by position."""
+    gates = [
+        _sigmoid(_dot(weight, position.tolist()) + bias)
+        for image in x
+        for position in image.flatten(1).T
+    ]
+    return torch.tensor(gates, dtype=x.dtype).reshape(x.shape[0], 1, *x.shape[2:])
+
+
+def global_context_transform(
+    x: Tensor,
+    attention: Sequence[float],
+    weights: tuple[Tensor, Tensor],
+    biases: tuple[Tensor, Tensor],
+    norm: tuple[Tensor, Tensor],
+) -> Tensor:
+    """What equation 6 of Cao et al. 2019 adds to every position, (N, C), number by number."""
+    (w1, w2), (b1, b2) = (w.tolist() for w in weights), (b.tolist() for b in biases)
+    scale, shift = (p.tolist() for p in norm)
+    rows = []
+    for image in x:
+        positions = image.flatten(1).T.tolist()
+        odds = [math.exp(_dot(attention, position)) for position in positions]
+        context = [
+            _dot(odds, channel) / math.fsum(odds) for channel in zip(*positions, strict=True)
+        ]
+        hidden = [_dot(row, context) + b for row, b in zip(w1, b1, strict=True)]
+        mean = math.fsum(hidden) / len(hidden)
+        deviation = math.sqrt(math.fsum((h - mean) ** 2 for h in hidden) / len(hidden) + 1e-6)
+        normal = [
+            max((h - mean) / deviation * a + b, 0.0)
+            for h, a, b in zip(hidden, scale, shift, strict=True)
+        ]
+        rows.append([_dot(row, normal) + b for row, b in zip(w2, b2, strict=True)])
+    return torch.tensor(rows, dtype=x.dtype)
+
+
+def _sigmoid(z: float) -> float:
+    return 1 / (1 + math.exp(-z))
 
 
 def _dot(a: Sequence[float], b: Sequence[float]) -> float:

@@ -1,8 +1,10 @@
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from seattn.attention import SEBlock, record_gates
+from seattn.attention import CBAMBlock, SEBlock, record_gates
 from seattn.backbones import resnet18, se_resnet18
 
 
@@ -120,3 +122,18 @@ def test_gates_are_recorded_under_gradient_checkpointing():
     assert gates.keys() == plain.keys()
     for name, gate in gates.items():
         assert torch.equal(gate, plain[name])
+
+
+def test_recording_in_training_shows_batchnorm_no_batch_twice():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 16, 3), CBAMBlock(16))
+    other = copy.deepcopy(model)
+    x = torch.randn(4, 1, 9, 9)
+    with record_gates(model) as gates:
+        model(x).sum().backward()
+    other(x).sum().backward()
+    assert gates["1"].shape == (4, 16)
+    for ours, theirs in zip(model.state_dict().values(), other.state_dict().values(), strict=True):
+        assert torch.equal(ours, theirs)
+    for ours, theirs in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.equal(ours.grad, theirs.grad)

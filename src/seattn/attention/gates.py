@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 __all__ = ["record_gates"]
 
@@ -56,5 +57,17 @@ def _record(
     kwargs: dict[str, Any],
     output: Tensor,
 ) -> None:
-    gate: Tensor = block.gate(*args, **kwargs)
+    # BatchNorm inside a block must not count the batch a second time in training.
+    norms = [
+        module
+        for module in block.modules()
+        if isinstance(module, _BatchNorm) and module.training and module.track_running_stats
+    ]
+    try:
+        for norm in norms:
+            norm.track_running_stats = False
+        gate: Tensor = block.gate(*args, **kwargs)
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
     gates[name] = gate.flatten(2).mean(2)

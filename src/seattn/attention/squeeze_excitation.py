@@ -1,9 +1,11 @@
 """Squeeze-and-excitation (Hu et al. 2018, arXiv:1709.01507), and EfficientNet's variant of it."""
 
 import torch
-import torch.fx
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from seattn.attention import rank
+from seattn.attention.reduction import hidden_width
 
 __all__ = ["SEBlock", "SqueezeExcite"]
 
@@ -48,7 +50,7 @@ class SEBlock(nn.Module):
         self, channels: int, reduction: int = 16, *, hidden_channels: int | None = None
     ) -> None:
         super().__init__()
-        hidden = _hidden_channels(channels, reduction, hidden_channels)
+        hidden = hidden_width(channels, reduction, hidden_channels)
         self.fc1 = nn.Conv2d(channels, hidden, kernel_size=1)
         self.fc2 = nn.Conv2d(hidden, channels, kernel_size=1)
         for layer in (self.fc1, self.fc2):
@@ -63,10 +65,10 @@ class SEBlock(nn.Module):
         Returns:
             Gates ``(N, C, 1, ..., 1)`` of the rank of ``x``: ``block(x) == x * block.gate(x)``.
         """
-        squeezed = _squeeze(x, self.fc1.in_channels)  # (N, C, 1, 1)
+        squeezed = rank.squeeze(x, self.fc1.in_channels)  # (N, C, 1, 1)
         hidden = F.relu(self.fc1(squeezed))  # (N, R, 1, 1)
         excitation = torch.sigmoid(self.fc2(hidden))  # (N, C, 1, 1)
-        return _match_rank(excitation, x)
+        return rank.match_rank(excitation, x)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``x``, every channel scaled by its gate."""
@@ -105,7 +107,7 @@ class SqueezeExcite(nn.Module):
         self, channels: int, reduction: int = 4, *, hidden_channels: int | None = None
     ) -> None:
         super().__init__()
-        hidden = _hidden_channels(channels, reduction, hidden_channels)
+        hidden = hidden_width(channels, reduction, hidden_channels)
         # timm's names; its checkpoints carry them.
         self.conv_reduce = nn.Conv2d(channels, hidden, kernel_size=1)
         self.conv_expand = nn.Conv2d(hidden, channels, kernel_size=1)
@@ -124,49 +126,11 @@ class SqueezeExcite(nn.Module):
         Returns:
             Gates ``(N, C, 1, ..., 1)`` of the rank of ``x``: ``block(x) == x * block.gate(x)``.
         """
-        squeezed = _squeeze(x, self.conv_reduce.in_channels)  # (N, C, 1, 1)
+        squeezed = rank.squeeze(x, self.conv_reduce.in_channels)  # (N, C, 1, 1)
         hidden = F.silu(self.conv_reduce(squeezed))  # (N, R, 1, 1)
         excitation = torch.sigmoid(self.conv_expand(hidden))  # (N, C, 1, 1)
-        return _match_rank(excitation, x)
+        return rank.match_rank(excitation, x)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``x``, every channel scaled by its gate."""
         return x * self.gate(x)
-
-
-def _hidden_channels(channels: int, reduction: int, hidden_channels: int | None) -> int:
-    """Return the number of hidden units, R."""
-    if channels < 1:
-        raise ValueError(f"`channels` (={channels}) must be positive")
-    if hidden_channels is not None:
-        if hidden_channels < 1:
-            raise ValueError(f"`hidden_channels` (={hidden_channels}) must be positive")
-        return hidden_channels
-    if reduction < 1:
-        raise ValueError(f"`reduction` (={reduction}) must be positive")
-    if reduction > channels:
-        raise ValueError(
-            f"`reduction` (={reduction}) must not exceed `channels` (={channels}): "
-            "pass a smaller one, or `hidden_channels`"
-        )
-    return channels // reduction
-
-
-def _squeeze(x: Tensor, channels: int) -> Tensor:
-    """Average (N, C, *spatial) over space, into (N, C, 1, 1)."""
-    if x.ndim < 3 or x.shape[1] != channels:
-        raise ValueError(
-            f"`x` has shape {tuple(x.shape)}; this block takes (N, {channels}, *spatial) "
-            "with one spatial dimension or more"
-        )
-    return x.mean(dim=tuple(range(2, x.ndim)))[:, :, None, None]
-
-
-def _match_rank(gate: Tensor, x: Tensor) -> Tensor:
-    """Reshape (N, C, 1, 1) into (N, C, 1, ..., 1) of the rank of ``x``."""
-    return gate.reshape(gate.shape[:2] + (1,) * (x.ndim - 2))
-
-
-# The rank of the input is not known to torch.fx while it traces: these two stay calls in its graph.
-torch.fx.wrap("_squeeze")
-torch.fx.wrap("_match_rank")
