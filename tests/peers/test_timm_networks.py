@@ -79,7 +79,7 @@ def layout(network: nn.Module) -> list[tuple[str, torch.Size, torch.dtype]]:
 # ---- initial distributions ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["resnet18", "se_resnet50", "efficientnet_b0"])
+@pytest.mark.parametrize("name", NETWORKS)
 def test_every_tensor_starts_with_timms_distribution(name):
     """Equal where constant; else mean and deviation within six standard errors."""
     ours, theirs = create_model(name).state_dict(), timm.create_model(TIMM_NAMES[name]).state_dict()
@@ -96,22 +96,14 @@ def test_every_tensor_starts_with_timms_distribution(name):
 # ---- logits ---------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", NETWORKS)
 @torch.inference_mode()
-def test_logits_are_timms(name):
-    ours, theirs = twins(name, num_classes=10)
-    x = torch.randn(2, 3, 64, 64)
-    assert relative_error(ours.eval()(x), theirs.eval()(x)) < 1e-5
-
-
-@pytest.mark.parametrize("size", [(224, 224), (97, 131)])
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("name", ["resnet18", "se_resnet50", "efficientnet_b0"])
-@torch.inference_mode()
-def test_logits_are_timms_at_any_size(name, channels, size):
-    ours, theirs = twins(name, in_chans=channels)
-    x = torch.randn(1, channels, *size)
-    assert relative_error(ours.eval()(x), theirs.eval()(x)) < 1e-5
+def test_logits_are_timms(name, channels):
+    ours, theirs = twins(name, in_chans=channels, num_classes=10)
+    for size in [(224, 224), (97, 131)]:
+        x = torch.randn(2, channels, *size)
+        assert relative_error(ours.eval()(x), theirs.eval()(x)) < 1e-5
 
 
 @pytest.mark.parametrize("kind", ["avg", "max", "avgmax", ""])
@@ -128,19 +120,9 @@ def test_pooled_features_are_timms(kind):
 
 
 @pytest.mark.parametrize(
-    ("name", "channels", "size"),
-    [
-        ("resnet18", 1, (224, 224)),
-        ("resnet18", 3, (97, 131)),
-        ("resnet50", 3, (97, 131)),
-        ("se_resnet50", 1, (97, 131)),
-        ("se_resnet50", 3, (224, 224)),
-        ("efficientnet_b0", 3, (224, 224)),
-        ("efficientnet_b0", 1, (97, 131)),
-        ("se_resnet101", 1, (64, 64)),
-        ("efficientnet_b5", 3, (64, 64)),
-    ],
+    ("channels", "size"), [(1, (224, 224)), (3, (97, 131))], ids=["1x224x224", "3x97x131"]
 )
+@pytest.mark.parametrize("name", NETWORKS)
 def test_gradients_of_every_parameter_are_timms(name, channels, size):
     ours, theirs = (n.train() for n in twins(name, num_classes=10, in_chans=channels))
     x = torch.randn(2, channels, *size)
