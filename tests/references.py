@@ -127,7 +127,7 @@ def simam_gate(x: Tensor, regularisation: float) -> Tensor:
 
 
 def spatial_se_gate(x: Tensor, weight: Sequence[float], bias: float) -> Tensor:
-    """The gate in equation 3 of Roy et al. 2018, (N, 1, *spatial), position by position."""
+    """The spatial gate of Roy et al. 2018, (N, 1, *spatial), position by position."""
     gates = [
         _sigmoid(_dot(weight, position.tolist()) + bias)
         for image in x
@@ -143,7 +143,7 @@ def global_context_transform(
     biases: tuple[Tensor, Tensor],
     norm: tuple[Tensor, Tensor],
 ) -> Tensor:
-    """What equation 6 of Cao et al. 2019 adds to every position, (N, C), number by number."""
+    """What Cao et al. 2019 add to every position, (N, C), number by number."""
     (w1, w2), (b1, b2) = (w.tolist() for w in weights), (b.tolist() for b in biases)
     scale, shift = (p.tolist() for p in norm)
     rows = []

@@ -150,7 +150,7 @@ def _check_hounsfield(index: DicomIndex) -> None:
     """Looks at one image of each patient: a window in HU means nothing to other units."""
     first = {row.patient: row for row in reversed(index.rows)}
     for row in first.values():
-        meta = read_dicom(index.root / row.path, units="modality", frame=row.frame).meta
+        meta = read_dicom(index.root / row.path, units="stored", frame=row.frame).meta
         if meta.units != "HU":
             raise ValueError(
                 f"{row.path} is not in Hounsfield units, and `window` is: give --window file for "

@@ -23,6 +23,7 @@ from examples.ankle_fracture.networks import NETWORKS
 from seattn.data import DicomDataset, DicomError
 from seattn.explain import mass_in_mask
 from seattn.metrics import roc_auc
+from tests.data.files import write_dicom
 
 TINY = dataclasses.replace(
     PRESETS["quick"], patients=24, epochs=2, models=("se_resnet_small",), size=32
@@ -156,6 +157,30 @@ def test_a_window_in_hu_is_not_laid_over_other_units(finished, tmp_path):
     gather(dataclasses.replace(config, window="file"), tmp_path / "run")
 
 
+def test_colour_images_go_through_with_a_network_of_three_channels(tmp_path):
+    """A task that one look at the red channel solves: red squares, or green ones."""
+    rows = ["path,label,patient"]
+    for number in range(20):
+        pixels = np.zeros((40, 40, 3), dtype=np.uint8)
+        pixels[5:35, 5:35, number % 2] = 100 + number
+        name = f"{number}.dcm"
+        write_dicom(tmp_path / name, pixels, PhotometricInterpretation="RGB", PatientID=name)
+        rows.append(f"{name},{'red' if number % 2 == 0 else 'green'},{number}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
+    config = dataclasses.replace(
+        TINY, images=str(tmp_path), labels=str(tmp_path / "labels.csv"), epochs=1
+    )
+    run = tmp_path.parent / f"{tmp_path.name}-run"
+    with pytest.raises(ValueError, match="not in Hounsfield units"):
+        study.run(config, run)
+    study.run(dataclasses.replace(config, window="minmax"), run)
+    facts = json.loads((run / "report.json").read_text())
+    assert facts["class_names"] == ["green", "red"]
+    assert facts["baseline"]["test"]["estimates"]["roc_auc"]["value"] == 1
+    (weights, _) = training._load(run / "se_resnet_small" / "best.safetensors")
+    assert weights["conv1.weight"].shape[1] == 3
+
+
 def test_own_images_with_three_classes(finished, tmp_path):
     def by_view(rows):
         return [{k: row[k] for k in ("path", "patient")} | {"label": row["view"]} for row in rows]
@@ -264,6 +289,28 @@ def test_a_damaged_configuration_is_named(tmp_path):
     (tmp_path / "config.json").write_text('{"presets": 1}')
     with pytest.raises(ValueError, match=r"config\.json' is no configuration"):
         load(tmp_path / "config.json")
+
+
+def test_patients_are_the_phantoms(capsys):
+    with pytest.raises(SystemExit):
+        parse(["--images", "a", "--labels", "b", "--patients", "9"])
+    assert "--patients is the phantom's" in capsys.readouterr().err
+
+
+def test_a_gpu_that_is_not_there_is_refused_at_once(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match=r"`device` \(='cuda:0'\): this torch sees no GPU"):
+        parse(["--device", "cuda:0"])
+
+
+def test_an_interruption_says_how_to_go_on(monkeypatch):
+    def interrupt(config, folder):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("examples.ankle_fracture.__main__.run", interrupt)
+    monkeypatch.setattr("sys.argv", ["study"])
+    with pytest.raises(SystemExit, match="the same command goes on"):
+        main()
 
 
 def test_configuration_survives_json(tmp_path):

@@ -11,8 +11,8 @@ __all__ = ["EffectiveSE"]
 class EffectiveSE(nn.Module):
     """Squeeze-and-excitation with one layer and no reduction, so that no channel is squeezed away.
 
-    With ``X`` the input, section 3.4 of the paper ("CenterMask", of which this block is the eSE of
-    VoVNetV2) has ``A = sigma(W_C F_gap(X))`` and the output ``A * X``: ``F_gap`` is the mean over
+    With ``X`` the input, the paper ("CenterMask", of which this block is the eSE of VoVNetV2)
+    has ``A = sigma(W_C F_gap(X))`` and the output ``A * X``: ``F_gap`` is the mean over
     space, ``W_C`` is ``fc``, from C channels to C, with a bias.
 
     Differs from the paper: ``sigma`` is the hard sigmoid ``min(max(z + 3, 0), 6) / 6``, as in the

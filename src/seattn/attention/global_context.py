@@ -13,7 +13,7 @@ __all__ = ["GlobalContext", "GlobalContextAdd"]
 class GlobalContextAdd(nn.Module):
     """Global context, added: every position receives the same transformed, attended mean.
 
-    With ``x_j`` the positions of the input, equation 6 of the paper averages them with learnt
+    With ``x_j`` the positions of the input, the paper averages them with learnt
     weights, ``z = sum_j a_j x_j`` where ``a = softmax_j(W_k x_j)`` (attention pooling), transforms
     that context, ``W_v2 relu(LN(W_v1 z))``, and adds the result to every position. ``conv_attn`` is
     ``W_k``; ``mlp_add`` has ``fc1`` (``W_v1``), ``norm`` and ``fc2`` (``W_v2``). All but the norm
@@ -73,7 +73,7 @@ class GlobalContextAdd(nn.Module):
 class GlobalContext(nn.Module):
     """Global context, scaling: squeeze-and-excitation of an attended mean, normalised inside.
 
-    Context and transform are those of ``GlobalContextAdd`` (equation 6 of the paper); the sigmoid
+    Context and transform are those of ``GlobalContextAdd``; the sigmoid
     of the transform is the gate of its channel. The paper's ablation has this fusion as "scale" and
     its networks have the addition; timm's ``gcresnet50t`` and its like have this one. The transform
     is ``mlp_scale`` here.

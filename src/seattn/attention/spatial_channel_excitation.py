@@ -12,8 +12,8 @@ __all__ = ["SCSEBlock"]
 class SCSEBlock(nn.Module):
     """Concurrent spatial and channel squeeze-and-excitation (scSE): a gate of channel and position.
 
-    The paper's equation 2 scales every channel as squeeze-and-excitation does (cSE), its equation 3
-    every position, ``sigmoid(W_sq u)`` with one number per channel in ``W_sq`` (sSE); scSE is the
+    The paper scales every channel as squeeze-and-excitation does (cSE), and every position (sSE),
+    ``sigmoid(W_sq u)`` with one number per channel in ``W_sq``; scSE is the
     sum of both outputs, ``x * cSE(x) + x * sSE(x)``. Its gate is the sum of the two, in (0, 2).
 
     Differs from the paper: the reduction is 16, as in segmentation_models_pytorch and in
