@@ -57,7 +57,7 @@ def main() -> None:
     row = {
         "case": "se_resnet50 forward, inference mode, float32, channels last",
         "date": datetime.date.today().isoformat(),
-        "commit": _commit(),
+        "commit": commit_hash(),
         "machine": platform.processor() or platform.machine(),
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -132,7 +132,8 @@ def version_of(package: str) -> str:
     return version(package)
 
 
-def _commit() -> str:
+def commit_hash() -> str:
+    """The commit that is checked out."""
     command = ["git", "rev-parse", "--short", "HEAD"]
     found = subprocess.run(command, capture_output=True, text=True, check=False)
     return found.stdout.strip() or "unknown"

@@ -40,10 +40,21 @@ def test_citation_and_changelog_know_the_version():
 
 
 def test_every_public_name_exists_and_is_documented():
-    from seattn import attention, backbones, data, explain, metrics, zoo
+    from seattn import (
+        attention,
+        backbones,
+        data,
+        explain,
+        metrics,
+        pretrained,
+        surgery,
+        weights,
+        zoo,
+    )
 
     pages = "\n".join(p.read_text() for p in (ROOT / "docs" / "reference").glob("*.md"))
-    for module in (attention, backbones, data, explain, metrics, zoo):
+    modules = (attention, backbones, data, explain, metrics, pretrained, surgery, weights, zoo)
+    for module in modules:
         for name in module.__all__:
             assert getattr(module, name).__doc__, f"{module.__name__}.{name} has no docstring"
             assert re.search(rf"\b{name}\b", pages), (

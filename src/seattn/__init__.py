@@ -3,7 +3,7 @@
 The public face, re-exported by hand. Importing it loads torch and nothing else heavy.
 """
 
-from seattn import data, explain, metrics
+from seattn import data, explain, metrics, pretrained, surgery, weights
 from seattn.attention import SEBlock, record_gates
 from seattn.backbones import (
     EfficientNet,
@@ -19,13 +19,19 @@ from seattn.backbones import (
     resnet50,
     resnet101,
     resnet152,
+    resnext50_32x4d,
+    resnext101_32x4d,
     se_resnet18,
     se_resnet34,
     se_resnet50,
     se_resnet101,
     se_resnet152,
+    se_resnext50_32x4d,
+    se_resnext101_32x4d,
+    senet154,
 )
 from seattn.explain import GradCAM
+from seattn.surgery import fold_attention, insert_attention, remove_attention
 from seattn.zoo import create_model, list_models
 
 __version__ = "0.1.0"
@@ -44,17 +50,28 @@ __all__ = [
     "efficientnet_b4",
     "efficientnet_b5",
     "explain",
+    "fold_attention",
+    "insert_attention",
     "list_models",
     "metrics",
+    "pretrained",
     "record_gates",
+    "remove_attention",
     "resnet18",
     "resnet34",
     "resnet50",
     "resnet101",
     "resnet152",
+    "resnext50_32x4d",
+    "resnext101_32x4d",
     "se_resnet18",
     "se_resnet34",
     "se_resnet50",
     "se_resnet101",
     "se_resnet152",
+    "se_resnext50_32x4d",
+    "se_resnext101_32x4d",
+    "senet154",
+    "surgery",
+    "weights",
 ]

@@ -137,3 +137,81 @@ def test_recording_in_training_shows_batchnorm_no_batch_twice():
         assert torch.equal(ours, theirs)
     for ours, theirs in zip(model.parameters(), other.parameters(), strict=True):
         assert torch.equal(ours.grad, theirs.grad)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_recording_changes_no_bit_of_the_output_and_nothing_of_the_model(training):
+    model = nn.Sequential(nn.Conv2d(1, 16, 3), CBAMBlock(16), SEBlock(16)).train(training)
+    other, x = copy.deepcopy(model), torch.randn(2, 1, 8, 8)
+    attributes = {name: set(vars(module)) for name, module in model.named_modules()}
+    with record_gates(model):
+        inside = model(x)
+    assert torch.equal(inside, other(x))
+    assert torch.equal(model(x), other(x))
+    assert all(module.training == training for module in model.modules())
+    assert {name: set(vars(module)) for name, module in model.named_modules()} == attributes
+    for module in model.modules():
+        assert not module._forward_hooks
+        assert not module._forward_hooks_with_kwargs
+
+
+def test_off_the_gate_is_computed_once_and_on_once_more():
+    calls = []
+
+    class Counting(SEBlock):
+        def gate(self, x: Tensor) -> Tensor:
+            calls.append(len(x))
+            return super().gate(x)
+
+    model, x = Counting(16), torch.randn(2, 16, 4, 4)
+    model(x)
+    assert len(calls) == 1
+    with record_gates(model):
+        model(x)
+    assert len(calls) == 3
+    model(x)
+    assert len(calls) == 4
+
+
+def test_an_error_in_a_gate_leaves_batchnorm_and_hooks_as_they_were():
+    class Failing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = nn.BatchNorm2d(3)
+
+        def gate(self, x: Tensor) -> Tensor:
+            raise RuntimeError("stop")
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.norm(x)
+
+    model = nn.Sequential(Failing())
+    with pytest.raises(RuntimeError, match="stop"), record_gates(model):
+        model(torch.randn(2, 3, 4, 4))
+    assert model[0].norm.track_running_stats
+    assert hooks(model) == 0
+
+
+@pytest.mark.parametrize("spatial", [(9,), (5, 6), (3, 4, 5)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_gates_keep_their_dtype_in_1d_2d_and_3d(spatial, dtype):
+    model, x = nn.Sequential(SEBlock(16)).to(dtype), torch.randn(2, 16, *spatial, dtype=dtype)
+    with record_gates(model) as gates:
+        model(x)
+    assert torch.equal(gates["0"], model[0].gate(x).flatten(1))
+    assert gates["0"].dtype == dtype
+
+
+def test_blocks_are_recorded_in_the_order_in_which_they_run():
+    class Backwards(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.last, self.first = SEBlock(16), SEBlock(16)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(self.first(x))
+
+    model = Backwards()
+    with record_gates(model) as gates:
+        model(torch.randn(1, 16, 4, 4))
+    assert list(gates) == ["first", "last"]

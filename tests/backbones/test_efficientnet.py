@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import nn
 
 from seattn.backbones import EfficientNet, efficientnet_b0
 
@@ -61,3 +62,14 @@ def test_a_shortcut_needs_equal_shapes():
     network = EfficientNet(width=0.25, depth=1.0)
     assert [block.has_shortcut for block in network.blocks[3]] == [False, True, True]
     assert not network.blocks[0][0].has_shortcut or network.conv_stem.out_channels == 8
+
+
+def test_every_batchnorm_has_the_epsilon_asked_for():
+    network = EfficientNet(width=0.25, depth=0.3, bn_eps=1e-3)
+    assert {m.eps for m in network.modules() if isinstance(m, nn.BatchNorm2d)} == {1e-3}
+    assert str(EfficientNet(**network.config)) == str(network)
+
+
+def test_an_output_stride_that_does_not_exist_is_refused():
+    with pytest.raises(ValueError, match=r"`output_stride` \(=4\) must be 32, 16 or 8"):
+        EfficientNet(output_stride=4)

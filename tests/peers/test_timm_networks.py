@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from seattn.attention import SEBlock, SqueezeExcite
 from seattn.zoo import create_model, list_models
 
-TIMM_NAMES = {name: name.replace("se_resnet", "seresnet") for name in list_models()}
+TIMM_NAMES = {name: name.replace("se_res", "seres") for name in list_models()}
 # timm's own seresnet18 and 34 round the hidden width to 8; the released ones, as we, take C // 16.
 LEGACY = {f"se_resnet{depth}": f"legacy_seresnet{depth}" for depth in (18, 34)}
 NETWORKS = [name for name in TIMM_NAMES if name not in LEGACY]

@@ -4,6 +4,7 @@ from seattn.attention.cbam import CBAMBlock
 from seattn.attention.coordinate import CoordAttention
 from seattn.attention.effective_squeeze_excitation import EffectiveSE
 from seattn.attention.efficient_channel import ECABlock
+from seattn.attention.gate_summary import GateStatistics, GateSummary
 from seattn.attention.gates import record_gates
 from seattn.attention.global_context import GlobalContext, GlobalContextAdd
 from seattn.attention.simam import SimAM
@@ -15,6 +16,8 @@ __all__ = [
     "CoordAttention",
     "ECABlock",
     "EffectiveSE",
+    "GateStatistics",
+    "GateSummary",
     "GlobalContext",
     "GlobalContextAdd",
     "SCSEBlock",

@@ -2,9 +2,11 @@
 
 import math
 from functools import partial
+from typing import Any
 
 from torch import Tensor, nn
 
+from seattn.backbones.backbone import Backbone
 from seattn.backbones.efficientnet_blocks import DepthwiseSeparable, InvertedBottleneck, conv
 from seattn.backbones.head import make_classifier
 from seattn.backbones.stage import FeatureInfo, Stage
@@ -23,7 +25,7 @@ _STAGES = (
 )
 
 
-class EfficientNet(nn.Module):
+class EfficientNet(Backbone):
     """Mobile inverted bottlenecks with squeeze-and-excitation, scaled in width and depth.
 
     State-dict keys, shapes and order are those of timm's ``efficientnet_b0`` to ``b5``. Differs
@@ -40,6 +42,9 @@ class EfficientNet(nn.Module):
         drop_rate: Probability of dropout before the classifier.
         drop_path_rate: Stochastic depth: of B blocks the one numbered i, from 0, is dropped in
             training with probability ``drop_path_rate * i / B``.
+        output_stride: Stride of the last map with respect to the image: 32, or 16 or 8, where
+            dilation takes the place of the later strides. Weights are the same.
+        bn_eps: Epsilon of every BatchNorm; weights that come from TensorFlow need 1e-3.
 
     Shape:
         - Input: (N, in_chans, H, W).
@@ -47,7 +52,8 @@ class EfficientNet(nn.Module):
           W/32) without classifier and pooling.
 
     Raises:
-        ValueError: ``global_pool`` or a rate is none of those allowed; logits without pooling.
+        ValueError: ``global_pool``, ``output_stride`` or a rate is none of those allowed; logits
+            without pooling.
 
     Examples:
         >>> import torch
@@ -59,6 +65,17 @@ class EfficientNet(nn.Module):
         torch.Size([2, 320, 2, 2])
     """
 
+    _classifier = "classifier"
+    trunk = (
+        "conv_stem",
+        "bn1",
+        "act1",
+        *(f"blocks.{i}" for i in range(7)),
+        "conv_head",
+        "bn2",
+        "act2",
+    )
+
     def __init__(
         self,
         *,
@@ -69,8 +86,14 @@ class EfficientNet(nn.Module):
         global_pool: str = "avg",
         drop_rate: float = 0.0,
         drop_path_rate: float = 0.0,
+        output_stride: int = 32,
+        bn_eps: float = 1e-5,
     ) -> None:
+        arguments = dict(locals())
         super().__init__()
+        self._arguments = {k: v for k, v in arguments.items() if k not in ("self", "__class__")}
+        if output_stride not in (32, 16, 8):
+            raise ValueError(f"`output_stride` (={output_stride}) must be 32, 16 or 8")
         self.in_chans = in_chans
         self.num_classes = num_classes
         self.num_features = _round_channels(1280 * width)
@@ -80,7 +103,8 @@ class EfficientNet(nn.Module):
         self.conv_stem = conv(in_chans, stem_channels, 3, stride=2)
         self.bn1 = nn.BatchNorm2d(stem_channels)
         self.act1 = nn.SiLU()
-        self.blocks = nn.Sequential(*_stages(stem_channels, width, depth, drop_path_rate))
+        stages, strides = _stages(stem_channels, width, depth, drop_path_rate, output_stride)
+        self.blocks = nn.Sequential(*stages)
         self.conv_head = conv(_round_channels(320 * width), self.num_features, 1)
         self.bn2 = nn.BatchNorm2d(self.num_features)
         self.act2 = nn.SiLU()
@@ -93,14 +117,18 @@ class EfficientNet(nn.Module):
             nn.init.uniform_(self.classifier.weight, -bound, bound)
             nn.init.zeros_(self.classifier.bias)
 
-        # The last stage at each resolution.
+        for norm in self.modules():
+            if isinstance(norm, nn.BatchNorm2d):
+                norm.eps = bn_eps
+
+        # The last stage at each resolution of the network as published.
         self.feature_info = [
             FeatureInfo(
                 num_chs=_round_channels(_STAGES[stage][1] * width),
-                reduction=reduction,
+                reduction=2 * math.prod(strides[: stage + 1]),
                 module=f"blocks.{stage}",
             )
-            for stage, reduction in ((0, 2), (1, 4), (2, 8), (4, 16), (6, 32))
+            for stage in (0, 1, 2, 4, 6)
         ]
 
     def forward_features(self, x: Tensor) -> Tensor:
@@ -109,48 +137,26 @@ class EfficientNet(nn.Module):
         x = self.blocks(x)
         return self.act2(self.bn2(self.conv_head(x)))
 
-    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        """Return the logits of a feature map; with ``pre_logits`` what the classifier is given."""
-        x = self.dropout(self.global_pool(x))
-        return x if pre_logits else self.classifier(x)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the logits of images (N, in_chans, H, W)."""
-        return self.forward_head(self.forward_features(x))
-
-    def get_classifier(self) -> nn.Linear | nn.Identity:
-        """Return the last layer."""
-        return self.classifier
-
-    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """Replace the last layer by a new one, of the same dtype, on the same device.
-
-        Args:
-            num_classes: Number of logits; 0 leaves the pooled features.
-            global_pool: As in the constructor; None keeps the pooling.
-        """
-        kind = self.global_pool.kind if global_pool is None else global_pool
-        pool, classifier = make_classifier(self.num_features, num_classes, kind)
-        self.num_classes = num_classes
-        self.global_pool = pool.train(self.training)
-        self.classifier = classifier.to(self.conv_stem.weight).train(self.training)
-
-    def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Keep in training only what enters each block, and recompute the rest in backward.
-
-        The recomputation shows BatchNorm every batch a second time, so its running statistics
-        follow the batches faster; the gradients are the same.
-        """
-        for stage in self.modules():
-            if isinstance(stage, Stage):
-                stage.grad_checkpointing = enable
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """Return the patterns by which timm groups parameters, by stage or by block."""
+        blocks = r"^blocks\.(\d+)" if coarse else r"^blocks\.(\d+)\.(\d+)"
+        return {
+            "stem": r"^conv_stem|bn1",
+            "blocks": [(blocks, None), (r"conv_head|bn2", (99999,))],
+        }
 
 
-def _stages(in_channels: int, width: float, depth: float, drop_path_rate: float) -> list[Stage]:
-    """Build the seven stages of the table, scaled; the first block of a stage takes its stride."""
+def _stages(
+    in_channels: int, width: float, depth: float, drop_path_rate: float, output_stride: int
+) -> tuple[list[Stage], list[int]]:
+    """Build the seven stages of the table, scaled, and return their strides beside them.
+
+    The first block of a stage takes its stride; beyond ``output_stride`` dilation replaces it.
+    """
     depths = [math.ceil(repeats * depth) for _, _, repeats, _, _ in _STAGES]
     rates = iter([drop_path_rate * i / sum(depths) for i in range(sum(depths))])
-    stages = []
+    stages, strides = [], []
+    reached, dilation = 2, 1
     for (expansion, channels, _, stage_stride, kernel_size), repeats in zip(
         _STAGES, depths, strict=True
     ):
@@ -160,20 +166,27 @@ def _stages(in_channels: int, width: float, depth: float, drop_path_rate: float)
             if expansion == 1
             else partial(InvertedBottleneck, expansion=expansion)
         )
+        stride, first_dilation = stage_stride, dilation
+        if reached * stage_stride > output_stride:
+            stride = 1
+            dilation *= stage_stride
+        reached *= stride
+        strides.append(stride)
         blocks = []
-        for stride in (stage_stride, *[1] * (repeats - 1)):
+        for i in range(repeats):
             blocks.append(
                 block(
                     in_channels,
                     out_channels,
                     kernel_size=kernel_size,
-                    stride=stride,
+                    stride=stride if i == 0 else 1,
+                    dilation=first_dilation if i == 0 else dilation,
                     drop_path_rate=next(rates),
                 )
             )
             in_channels = out_channels
         stages.append(Stage(*blocks))
-    return stages
+    return stages, strides
 
 
 def _round_channels(channels: float) -> int:

@@ -18,6 +18,7 @@ class DepthwiseSeparable(nn.Module):
         out_channels: Channels of the output.
         kernel_size: Of the depthwise convolution.
         stride: Of the depthwise convolution.
+        dilation: Of the depthwise convolution.
         drop_path_rate: Probability that the residual is dropped in training.
     """
 
@@ -28,12 +29,18 @@ class DepthwiseSeparable(nn.Module):
         *,
         kernel_size: int,
         stride: int,
+        dilation: int,
         drop_path_rate: float,
     ) -> None:
         super().__init__()
         self.has_shortcut = stride == 1 and in_channels == out_channels
         self.conv_dw = conv(
-            in_channels, in_channels, kernel_size, stride=stride, groups=in_channels
+            in_channels,
+            in_channels,
+            kernel_size,
+            stride=stride,
+            dilation=dilation,
+            groups=in_channels,
         )
         self.bn1 = nn.BatchNorm2d(in_channels)
         self.act1 = nn.SiLU()
@@ -59,6 +66,7 @@ class InvertedBottleneck(nn.Module):
         expansion: Factor on the channels inside.
         kernel_size: Of the depthwise convolution.
         stride: Of the depthwise convolution.
+        dilation: Of the depthwise convolution.
         drop_path_rate: Probability that the residual is dropped in training.
     """
 
@@ -70,6 +78,7 @@ class InvertedBottleneck(nn.Module):
         expansion: int,
         kernel_size: int,
         stride: int,
+        dilation: int,
         drop_path_rate: float,
     ) -> None:
         super().__init__()
@@ -78,7 +87,9 @@ class InvertedBottleneck(nn.Module):
         self.conv_pw = conv(in_channels, expanded, 1)
         self.bn1 = nn.BatchNorm2d(expanded)
         self.act1 = nn.SiLU()
-        self.conv_dw = conv(expanded, expanded, kernel_size, stride=stride, groups=expanded)
+        self.conv_dw = conv(
+            expanded, expanded, kernel_size, stride=stride, dilation=dilation, groups=expanded
+        )
         self.bn2 = nn.BatchNorm2d(expanded)
         self.act2 = nn.SiLU()
         self.se = SqueezeExcite(expanded, hidden_channels=in_channels // 4)
@@ -96,7 +107,13 @@ class InvertedBottleneck(nn.Module):
 
 
 def conv(
-    in_channels: int, out_channels: int, kernel_size: int, *, stride: int = 1, groups: int = 1
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    *,
+    stride: int = 1,
+    dilation: int = 1,
+    groups: int = 1,
 ) -> nn.Conv2d:
     """Build a convolution without bias that pads by half its kernel, started as the authors do."""
     layer = nn.Conv2d(
@@ -104,7 +121,8 @@ def conv(
         out_channels,
         kernel_size,
         stride=stride,
-        padding=kernel_size // 2,
+        padding=kernel_size // 2 * dilation,
+        dilation=dilation,
         groups=groups,
         bias=False,
     )

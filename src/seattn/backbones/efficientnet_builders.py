@@ -20,6 +20,8 @@ def efficientnet_b0(
     global_pool: str = "avg",
     drop_rate: float = 0.0,
     drop_path_rate: float = 0.0,
+    output_stride: int = 32,
+    bn_eps: float = 1e-5,
 ) -> EfficientNet:
     """Build an EfficientNet-B0 (trained by its authors on 224 pixels with ``drop_rate=0.2``)."""
     return EfficientNet(
@@ -30,6 +32,8 @@ def efficientnet_b0(
         global_pool=global_pool,
         drop_rate=drop_rate,
         drop_path_rate=drop_path_rate,
+        output_stride=output_stride,
+        bn_eps=bn_eps,
     )
 
 
@@ -40,6 +44,8 @@ def efficientnet_b1(
     global_pool: str = "avg",
     drop_rate: float = 0.0,
     drop_path_rate: float = 0.0,
+    output_stride: int = 32,
+    bn_eps: float = 1e-5,
 ) -> EfficientNet:
     """Build an EfficientNet-B1 (trained by its authors on 240 pixels with ``drop_rate=0.2``)."""
     return EfficientNet(
@@ -50,6 +56,8 @@ def efficientnet_b1(
         global_pool=global_pool,
         drop_rate=drop_rate,
         drop_path_rate=drop_path_rate,
+        output_stride=output_stride,
+        bn_eps=bn_eps,
     )
 
 
@@ -60,6 +68,8 @@ def efficientnet_b2(
     global_pool: str = "avg",
     drop_rate: float = 0.0,
     drop_path_rate: float = 0.0,
+    output_stride: int = 32,
+    bn_eps: float = 1e-5,
 ) -> EfficientNet:
     """Build an EfficientNet-B2 (trained by its authors on 260 pixels with ``drop_rate=0.3``)."""
     return EfficientNet(
@@ -70,6 +80,8 @@ def efficientnet_b2(
         global_pool=global_pool,
         drop_rate=drop_rate,
         drop_path_rate=drop_path_rate,
+        output_stride=output_stride,
+        bn_eps=bn_eps,
     )
 
 
@@ -80,6 +92,8 @@ def efficientnet_b3(
     global_pool: str = "avg",
     drop_rate: float = 0.0,
     drop_path_rate: float = 0.0,
+    output_stride: int = 32,
+    bn_eps: float = 1e-5,
 ) -> EfficientNet:
     """Build an EfficientNet-B3 (trained by its authors on 300 pixels with ``drop_rate=0.3``)."""
     return EfficientNet(
@@ -90,6 +104,8 @@ def efficientnet_b3(
         global_pool=global_pool,
         drop_rate=drop_rate,
         drop_path_rate=drop_path_rate,
+        output_stride=output_stride,
+        bn_eps=bn_eps,
     )
 
 
@@ -100,6 +116,8 @@ def efficientnet_b4(
     global_pool: str = "avg",
     drop_rate: float = 0.0,
     drop_path_rate: float = 0.0,
+    output_stride: int = 32,
+    bn_eps: float = 1e-5,
 ) -> EfficientNet:
     """Build an EfficientNet-B4 (trained by its authors on 380 pixels with ``drop_rate=0.4``)."""
     return EfficientNet(
@@ -110,6 +128,8 @@ def efficientnet_b4(
         global_pool=global_pool,
         drop_rate=drop_rate,
         drop_path_rate=drop_path_rate,
+        output_stride=output_stride,
+        bn_eps=bn_eps,
     )
 
 
@@ -120,6 +140,8 @@ def efficientnet_b5(
     global_pool: str = "avg",
     drop_rate: float = 0.0,
     drop_path_rate: float = 0.0,
+    output_stride: int = 32,
+    bn_eps: float = 1e-5,
 ) -> EfficientNet:
     """Build an EfficientNet-B5 (trained by its authors on 456 pixels with ``drop_rate=0.4``)."""
     return EfficientNet(
@@ -130,4 +152,6 @@ def efficientnet_b5(
         global_pool=global_pool,
         drop_rate=drop_rate,
         drop_path_rate=drop_path_rate,
+        output_stride=output_stride,
+        bn_eps=bn_eps,
     )

@@ -1,20 +1,16 @@
-"""The published depths of ResNet (He et al. 2016, table 1), plain and with squeeze-and-excitation.
+"""The published depths of ResNet (He et al. 2016, table 1).
 
-Every builder takes the arguments of ``ResNet``, all by keyword.
+Every builder takes the arguments of ``ResNet``, all by keyword, but those that make the network
+what it is.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from torch import nn
-
-from seattn.attention import SEBlock
 from seattn.backbones.resnet import ResNet
 from seattn.backbones.resnet_blocks import BasicBlock, Bottleneck
+from seattn.backbones.resnet_stages import Attention
 
-__all__ = [
-    "resnet18", "resnet34", "resnet50", "resnet101", "resnet152",
-    "se_resnet18", "se_resnet34", "se_resnet50", "se_resnet101", "se_resnet152",
-]  # fmt: skip
+__all__ = ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 
 
 def resnet18(
@@ -25,10 +21,14 @@ def resnet18(
     drop_rate: float = 0.0,
     drop_path_rate: float = 0.0,
     zero_init_last: bool = True,
-    attention: Callable[[int], nn.Module] | None = None,
+    attention: Attention | Sequence[Attention] = None,
+    attention_position: str = "standard",
     layers: Sequence[int] = (2, 2, 2, 2),
     channels: Sequence[int] = (64, 128, 256, 512),
     stem: str = "standard",
+    stem_pool: str = "padded",
+    output_stride: int = 32,
+    spatial_dims: int = 2,
 ) -> ResNet:
     """Build a ResNet-18: basic blocks, 11.7 million parameters."""
     return ResNet(
@@ -41,8 +41,12 @@ def resnet18(
         drop_path_rate=drop_path_rate,
         zero_init_last=zero_init_last,
         attention=attention,
+        attention_position=attention_position,
         channels=channels,
         stem=stem,
+        stem_pool=stem_pool,
+        output_stride=output_stride,
+        spatial_dims=spatial_dims,
     )
 
 
@@ -54,10 +58,14 @@ def resnet34(
     drop_rate: float = 0.0,
     drop_path_rate: float = 0.0,
     zero_init_last: bool = True,
-    attention: Callable[[int], nn.Module] | None = None,
+    attention: Attention | Sequence[Attention] = None,
+    attention_position: str = "standard",
     layers: Sequence[int] = (3, 4, 6, 3),
     channels: Sequence[int] = (64, 128, 256, 512),
     stem: str = "standard",
+    stem_pool: str = "padded",
+    output_stride: int = 32,
+    spatial_dims: int = 2,
 ) -> ResNet:
     """Build a ResNet-34: basic blocks, 21.8 million parameters."""
     return ResNet(
@@ -70,8 +78,12 @@ def resnet34(
         drop_path_rate=drop_path_rate,
         zero_init_last=zero_init_last,
         attention=attention,
+        attention_position=attention_position,
         channels=channels,
         stem=stem,
+        stem_pool=stem_pool,
+        output_stride=output_stride,
+        spatial_dims=spatial_dims,
     )
 
 
@@ -83,10 +95,15 @@ def resnet50(
     drop_rate: float = 0.0,
     drop_path_rate: float = 0.0,
     zero_init_last: bool = True,
-    attention: Callable[[int], nn.Module] | None = None,
+    attention: Attention | Sequence[Attention] = None,
+    attention_position: str = "standard",
     layers: Sequence[int] = (3, 4, 6, 3),
     channels: Sequence[int] = (64, 128, 256, 512),
     stem: str = "standard",
+    stem_pool: str = "padded",
+    stride_on: str = "conv2",
+    output_stride: int = 32,
+    spatial_dims: int = 2,
 ) -> ResNet:
     """Build a ResNet-50: bottlenecks, 25.6 million parameters."""
     return ResNet(
@@ -99,8 +116,13 @@ def resnet50(
         drop_path_rate=drop_path_rate,
         zero_init_last=zero_init_last,
         attention=attention,
+        attention_position=attention_position,
         channels=channels,
         stem=stem,
+        stem_pool=stem_pool,
+        stride_on=stride_on,
+        output_stride=output_stride,
+        spatial_dims=spatial_dims,
     )
 
 
@@ -112,10 +134,15 @@ def resnet101(
     drop_rate: float = 0.0,
     drop_path_rate: float = 0.0,
     zero_init_last: bool = True,
-    attention: Callable[[int], nn.Module] | None = None,
+    attention: Attention | Sequence[Attention] = None,
+    attention_position: str = "standard",
     layers: Sequence[int] = (3, 4, 23, 3),
     channels: Sequence[int] = (64, 128, 256, 512),
     stem: str = "standard",
+    stem_pool: str = "padded",
+    stride_on: str = "conv2",
+    output_stride: int = 32,
+    spatial_dims: int = 2,
 ) -> ResNet:
     """Build a ResNet-101: bottlenecks, 44.5 million parameters."""
     return ResNet(
@@ -128,8 +155,13 @@ def resnet101(
         drop_path_rate=drop_path_rate,
         zero_init_last=zero_init_last,
         attention=attention,
+        attention_position=attention_position,
         channels=channels,
         stem=stem,
+        stem_pool=stem_pool,
+        stride_on=stride_on,
+        output_stride=output_stride,
+        spatial_dims=spatial_dims,
     )
 
 
@@ -141,10 +173,15 @@ def resnet152(
     drop_rate: float = 0.0,
     drop_path_rate: float = 0.0,
     zero_init_last: bool = True,
-    attention: Callable[[int], nn.Module] | None = None,
+    attention: Attention | Sequence[Attention] = None,
+    attention_position: str = "standard",
     layers: Sequence[int] = (3, 8, 36, 3),
     channels: Sequence[int] = (64, 128, 256, 512),
     stem: str = "standard",
+    stem_pool: str = "padded",
+    stride_on: str = "conv2",
+    output_stride: int = 32,
+    spatial_dims: int = 2,
 ) -> ResNet:
     """Build a ResNet-152: bottlenecks, 60.2 million parameters."""
     return ResNet(
@@ -157,151 +194,11 @@ def resnet152(
         drop_path_rate=drop_path_rate,
         zero_init_last=zero_init_last,
         attention=attention,
+        attention_position=attention_position,
         channels=channels,
         stem=stem,
-    )
-
-
-def se_resnet18(
-    *,
-    num_classes: int = 1000,
-    in_chans: int = 3,
-    global_pool: str = "avg",
-    drop_rate: float = 0.0,
-    drop_path_rate: float = 0.0,
-    zero_init_last: bool = True,
-    attention: Callable[[int], nn.Module] | None = SEBlock,
-    layers: Sequence[int] = (2, 2, 2, 2),
-    channels: Sequence[int] = (64, 128, 256, 512),
-    stem: str = "standard",
-) -> ResNet:
-    """Build an SE-ResNet-18, ``SEBlock`` in every block: basic blocks, 11.8 million parameters."""
-    return ResNet(
-        BasicBlock,
-        layers,
-        num_classes=num_classes,
-        in_chans=in_chans,
-        global_pool=global_pool,
-        drop_rate=drop_rate,
-        drop_path_rate=drop_path_rate,
-        zero_init_last=zero_init_last,
-        attention=attention,
-        channels=channels,
-        stem=stem,
-    )
-
-
-def se_resnet34(
-    *,
-    num_classes: int = 1000,
-    in_chans: int = 3,
-    global_pool: str = "avg",
-    drop_rate: float = 0.0,
-    drop_path_rate: float = 0.0,
-    zero_init_last: bool = True,
-    attention: Callable[[int], nn.Module] | None = SEBlock,
-    layers: Sequence[int] = (3, 4, 6, 3),
-    channels: Sequence[int] = (64, 128, 256, 512),
-    stem: str = "standard",
-) -> ResNet:
-    """Build an SE-ResNet-34, ``SEBlock`` in every block: basic blocks, 22.0 million parameters."""
-    return ResNet(
-        BasicBlock,
-        layers,
-        num_classes=num_classes,
-        in_chans=in_chans,
-        global_pool=global_pool,
-        drop_rate=drop_rate,
-        drop_path_rate=drop_path_rate,
-        zero_init_last=zero_init_last,
-        attention=attention,
-        channels=channels,
-        stem=stem,
-    )
-
-
-def se_resnet50(
-    *,
-    num_classes: int = 1000,
-    in_chans: int = 3,
-    global_pool: str = "avg",
-    drop_rate: float = 0.0,
-    drop_path_rate: float = 0.0,
-    zero_init_last: bool = True,
-    attention: Callable[[int], nn.Module] | None = SEBlock,
-    layers: Sequence[int] = (3, 4, 6, 3),
-    channels: Sequence[int] = (64, 128, 256, 512),
-    stem: str = "standard",
-) -> ResNet:
-    """Build an SE-ResNet-50, ``SEBlock`` in every block: bottlenecks, 28.1 million parameters."""
-    return ResNet(
-        Bottleneck,
-        layers,
-        num_classes=num_classes,
-        in_chans=in_chans,
-        global_pool=global_pool,
-        drop_rate=drop_rate,
-        drop_path_rate=drop_path_rate,
-        zero_init_last=zero_init_last,
-        attention=attention,
-        channels=channels,
-        stem=stem,
-    )
-
-
-def se_resnet101(
-    *,
-    num_classes: int = 1000,
-    in_chans: int = 3,
-    global_pool: str = "avg",
-    drop_rate: float = 0.0,
-    drop_path_rate: float = 0.0,
-    zero_init_last: bool = True,
-    attention: Callable[[int], nn.Module] | None = SEBlock,
-    layers: Sequence[int] = (3, 4, 23, 3),
-    channels: Sequence[int] = (64, 128, 256, 512),
-    stem: str = "standard",
-) -> ResNet:
-    """Build an SE-ResNet-101, ``SEBlock`` in every block: bottlenecks, 49.3 million parameters."""
-    return ResNet(
-        Bottleneck,
-        layers,
-        num_classes=num_classes,
-        in_chans=in_chans,
-        global_pool=global_pool,
-        drop_rate=drop_rate,
-        drop_path_rate=drop_path_rate,
-        zero_init_last=zero_init_last,
-        attention=attention,
-        channels=channels,
-        stem=stem,
-    )
-
-
-def se_resnet152(
-    *,
-    num_classes: int = 1000,
-    in_chans: int = 3,
-    global_pool: str = "avg",
-    drop_rate: float = 0.0,
-    drop_path_rate: float = 0.0,
-    zero_init_last: bool = True,
-    attention: Callable[[int], nn.Module] | None = SEBlock,
-    layers: Sequence[int] = (3, 8, 36, 3),
-    channels: Sequence[int] = (64, 128, 256, 512),
-    stem: str = "standard",
-) -> ResNet:
-    """Build an SE-ResNet-152, ``SEBlock`` in every block: bottlenecks, 66.8 million parameters."""
-    return ResNet(
-        Bottleneck,
-        layers,
-        num_classes=num_classes,
-        in_chans=in_chans,
-        global_pool=global_pool,
-        drop_rate=drop_rate,
-        drop_path_rate=drop_path_rate,
-        zero_init_last=zero_init_last,
-        attention=attention,
-        channels=channels,
-        stem=stem,
+        stem_pool=stem_pool,
+        stride_on=stride_on,
+        output_stride=output_stride,
+        spatial_dims=spatial_dims,
     )

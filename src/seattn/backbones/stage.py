@@ -6,6 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from seattn.attention import rank
+
 __all__ = ["DropPath", "FeatureInfo", "Stage"]
 
 
@@ -52,11 +54,11 @@ class DropPath(nn.Module):
         self.rate = rate
 
     def forward(self, residual: Tensor) -> Tensor:
-        """Return ``residual`` (N, C, H, W), zero for the images that drop it."""
+        """Return ``residual`` (N, C, *spatial), zero for the images that drop it."""
         if self.rate == 0 or not self.training:
             return residual
-        survivors = F.dropout(residual.new_ones(residual.shape[0], 1, 1, 1), self.rate)
-        return residual * survivors
+        survivors = F.dropout(residual.new_ones(residual.shape[0], 1), self.rate)
+        return residual * rank.match_rank(survivors, residual)
 
     def extra_repr(self) -> str:
         """Show the rate."""

@@ -8,6 +8,7 @@ from seattn.explain.agreement import (
     pointing_game,
 )
 from seattn.explain.drawing import overlay
+from seattn.explain.gate_plot import plot_gates
 from seattn.explain.gradcam import Explanation, GradCAM
 from seattn.explain.randomise import randomised_copy
 from seattn.explain.recording import Tap, tap
@@ -21,6 +22,7 @@ __all__ = [
     "mass_in_mask",
     "mean_mask_map",
     "overlay",
+    "plot_gates",
     "pointing_game",
     "randomised_copy",
     "tap",
