@@ -2,7 +2,6 @@
 
 from seattn.weights.conversion import convert
 from seattn.weights.inflation import inflate
-from seattn.weights.inflation import inflate
 from seattn.weights.input_channels import gray_normalization
 from seattn.weights.loading import load_weights
 from seattn.weights.report import LoadReport
@@ -12,7 +11,6 @@ __all__ = [
     "LoadReport",
     "convert",
     "gray_normalization",
-    "inflate",
     "inflate",
     "load_model",
     "load_weights",
