@@ -26,13 +26,20 @@ html_theme_options = {"source_repository": "", "footer_icons": []}
 nitpicky = True
 nitpick_ignore_regex = [
     # Annotations of the libraries below are shown, and not linked: the build needs no network.
-    ("py:.*", r"(torch|numpy|np|nn|collections\.abc|pathlib|os|functools|types|typing)\..*"),
     (
         "py:.*",
-        r"(Tensor|Path|Callable|Iterable|Iterator|Sequence|Mapping|Module|PathLike|Array|ArrayLike|NDArray|Self)",
+        r"(torch|numpy|np|nn|collections\.abc|pathlib|os|functools|types|typing|re|matplotlib)\..*",
+    ),
+    (
+        "py:.*",
+        r"(Tensor|Path|Callable|Iterable|Iterator|Sequence|Mapping|Module|PathLike|Array|ArrayLike|NDArray|Self|Figure)",
     ),
     ("py:.*", r"(int|float|str|bool|bytes|object|type|None|tuple|dict|list|optional|callable)"),
     ("py:.*", r"seattn\.data\.roi\.Array"),  # a type variable
+    (
+        "py:.*",
+        r"seattn\.backbones\.(head\.GlobalPool|stage\.FeatureInfo)",
+    ),  # not constructed by users
     ("py:exc", r"(ValueError|TypeError|RuntimeError|OSError|FileExistsError|KeyError)"),
 ]
 autodoc_typehints = "description"

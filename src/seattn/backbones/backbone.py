@@ -52,7 +52,7 @@ class Backbone(nn.Module, ABC):
         return x if pre_logits else self.get_classifier()(x)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits of images (N, in_chans, *spatial)."""
+        """Return the logits of images ``(N, in_chans, *spatial)``."""
         return self.forward_head(self.forward_features(x))
 
     def forward_intermediates(
@@ -67,7 +67,7 @@ class Backbone(nn.Module, ABC):
         """Return feature maps from inside the trunk, with timm's arguments.
 
         Args:
-            x: Images (N, in_chans, *spatial).
+            x: Images ``(N, in_chans, *spatial)``.
             indices: Which entries of ``feature_info``: the last so many, those of a sequence, where
                 negative ones count from the end, or all of them.
             norm: Without effect: no normalisation follows the trunk of these networks.

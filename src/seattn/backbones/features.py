@@ -55,7 +55,7 @@ class FeatureNet(nn.Module):
             from the end; all of them where None.
 
     Shape:
-        - Input: (N, in_chans, *spatial).
+        - Input: ``(N, in_chans, *spatial)``.
         - Output: list of maps from fine to coarse, as ``feature_info`` describes them.
 
     Raises:

@@ -70,7 +70,7 @@ class ResNet(Backbone):
         spatial_dims: Dimensions of the image, 1, 2 or 3.
 
     Shape:
-        - Input: (N, in_chans, *spatial), 32 pixels or more a side for a useful map.
+        - Input: ``(N, in_chans, *spatial)``, 32 pixels or more a side for a useful map.
         - Output: (N, num_classes); (N, num_features) without classifier; (N, num_features, H/32,
           W/32), with the small stem H/8 and W/8, without classifier and pooling.
 
