@@ -24,14 +24,14 @@ from seattn.backbones import EfficientNet, resnet18, resnet50, resnext50_32x4d, 
 
 __all__ = ["ALONE", "MIXED", "NETWORKS", "free_batch_and_size", "images", "lively", "networks"]
 
-Build = Callable[[], nn.Module]
+Build = Callable[..., nn.Module]
 Attention = Callable[[int], nn.Module] | None
 
 _one_each = {"layers": (1, 1, 1, 1), "in_chans": 1, "num_classes": 3}
 _narrow = _one_each | {"channels": (16, 16, 24, 32)}
 _grouped = _one_each | {"channels": (32, 32, 32, 32)}  # 64 groups want as many channels
 
-_FAMILIES: dict[str, Callable[..., nn.Module]] = {
+_FAMILIES: dict[str, Build] = {
     "basic": partial(resnet18, **_narrow),
     "bottleneck": partial(resnet50, **_narrow),
     "resnext": partial(resnext50_32x4d, **_grouped),
