@@ -57,6 +57,15 @@ def test_curves_are_the_means_of_the_classes_and_of_all_images():
     assert drawn["all images"] == (list(range(8)), block.overall_mean.tolist())
 
 
+def test_curves_go_by_label_where_labels_are_missing():
+    statistics = GateStatistics()
+    statistics.update({"a": torch.rand(6, 4)}, [7, 2, 5, 5, 2, 7])
+    block = statistics.summary()["a"]
+    drawn = curves(plot_gates({"a": block}))
+    for row, label in enumerate((2, 5, 7)):
+        assert drawn[f"class {label}"][1] == block.mean[row].tolist()
+
+
 def test_only_the_curve_of_all_images_is_dashed():
     lines = plot_gates(summary(3, a=8)).axes[0].get_lines()
     assert [line.get_label() for line in lines if line.get_linestyle() == "--"] == ["all images"]

@@ -140,7 +140,7 @@ class _Sums:
 
     def squares(self) -> Tensor:
         """Sum of the squared deviations from the mean."""
-        return (self.second - self.first.square() / self.count).clamp(min=0)
+        return self.second - self.first.square() / self.count
 
 
 def _check_labels(labels: Tensor | Sequence[int]) -> Tensor:
