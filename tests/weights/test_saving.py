@@ -1,6 +1,7 @@
 """Networks on disk and back."""
 
 import json
+from dataclasses import asdict, replace
 from functools import partial
 
 import pytest
@@ -10,6 +11,7 @@ from torch import nn
 from seattn import attention
 from seattn.attention import CBAMBlock, ECABlock, SEBlock
 from seattn.backbones import BasicBlock, Bottleneck, EfficientNet, ResNet
+from seattn.pretrained import PretrainedConfig
 from seattn.weights import load_model, load_weights, save_model
 
 SMALL = {"channels": (16, 16, 16, 16)}
@@ -111,6 +113,42 @@ def test_the_network_comes_to_the_device_asked_for(tmp_path):
         assert load_model(tmp_path).conv1.weight.device.type == "cpu"
 
 
+CFG = PretrainedConfig(
+    architecture="resnet18",
+    tag="wrists",
+    repository="radiology/wrists",
+    sha256="0123456789abcdef" * 4,
+    license="other",
+    size=160,
+    test_size=224,
+    crop=0.875,
+    test_crop=1.0,
+    interpolation="bilinear",
+    mean=(0.1, 1 / 3, 0.3),
+    std=(0.2, 0.25, 0.7),
+    keep_aspect=False,
+)
+
+
+@pytest.mark.parametrize("build", [resnet, NETWORKS["efficientnet"]])
+@pytest.mark.parametrize("cfg", [CFG, replace(CFG, sha256=None), None])
+def test_what_is_known_about_the_pretrained_weights_comes_back(build, cfg, tmp_path):
+    network = build()
+    network.pretrained_cfg = cfg
+    save_model(network, tmp_path)
+    assert load_model(tmp_path).pretrained_cfg == cfg
+    written = json.loads((tmp_path / "config.json").read_text())["pretrained_cfg"]
+    assert written == (cfg and json.loads(json.dumps(asdict(cfg))))
+
+
+def test_a_folder_from_before_it_was_kept_loads(tmp_path):
+    network = resnet()
+    network.pretrained_cfg = CFG
+    save_model(network, tmp_path)
+    edit(tmp_path, lambda config: config.pop("pretrained_cfg"))
+    assert load_model(tmp_path).pretrained_cfg is None
+
+
 OURS = [getattr(attention, name) for name in attention.__all__]
 BLOCKS = [value for value in OURS if isinstance(value, type) and issubclass(value, nn.Module)]
 
@@ -184,6 +222,17 @@ def test_other_networks_are_refused(model, tmp_path):
         save_model(model, tmp_path)
 
 
+def test_another_description_of_the_pretrained_weights_is_refused(tmp_path):
+    network = resnet()
+    network.pretrained_cfg = {"url": "elsewhere"}
+    with pytest.raises(TypeError, match=r"`model\.pretrained_cfg` .*`seattn.pretrained.Pretr"):
+        save_model(network, tmp_path / "net")
+    network.pretrained_cfg = replace(CFG, mean=torch.zeros(3))
+    with pytest.raises(ValueError, match=r"`pretrained_cfg\.mean`.*cannot be saved"):
+        save_model(network, tmp_path / "net")
+    assert not (tmp_path / "net").exists()
+
+
 # ---- what cannot be loaded ------------------------------------------------------------------
 
 
@@ -228,6 +277,22 @@ def test_a_class_that_is_no_network_of_ours_is_refused(folder, name):
 def test_attention_that_is_no_block_of_ours_is_refused(folder, name):
     edit(folder, lambda config: config["arguments"].update(attention={"class": name}))
     with pytest.raises(ValueError, match=f"`class`.*{name}.*no block"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        [],
+        "timm",
+        {},
+        asdict(CFG) | {"url": "elsewhere"},
+        {key: value for key, value in asdict(CFG).items() if key != "keep_aspect"},
+    ],
+)
+def test_a_description_of_pretrained_weights_of_another_kind_is_refused(folder, written):
+    edit(folder, lambda config: config.update(pretrained_cfg=written))
+    with pytest.raises(ValueError, match=r"config.json.*`pretrained_cfg` .*architecture, crop"):
         load_model(folder)
 
 

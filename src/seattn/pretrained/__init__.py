@@ -1,9 +1,9 @@
 """Pretrained weights: which there are, how to fetch them, and how to prepare images for them."""
 
-from seattn.pretrained.config import PretrainedConfig
 from seattn.pretrained.download import download
 from seattn.pretrained.table import get_pretrained_cfg, list_pretrained
 from seattn.pretrained.transform import InputTransform, input_transform
+from seattn.weights.pretrained_config import PretrainedConfig
 
 __all__ = [
     "InputTransform",

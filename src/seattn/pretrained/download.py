@@ -4,7 +4,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from seattn.pretrained.config import PretrainedConfig
+from seattn.weights.pretrained_config import PretrainedConfig
 
 __all__ = ["download"]
 

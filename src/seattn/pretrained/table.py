@@ -8,7 +8,7 @@ repository.
 import fnmatch
 from typing import NamedTuple
 
-from seattn.pretrained.config import PretrainedConfig
+from seattn.weights.pretrained_config import PretrainedConfig
 
 __all__ = ["get_pretrained_cfg", "list_pretrained"]
 

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seattn.pretrained.config import PretrainedConfig
 from seattn.weights import gray_normalization
+from seattn.weights.pretrained_config import PretrainedConfig
 
 __all__ = ["InputTransform", "input_transform"]
 

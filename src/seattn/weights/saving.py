@@ -1,5 +1,6 @@
 """Networks on disk: the weights as safetensors, the arguments that rebuild the network as JSON."""
 
+import dataclasses
 import functools
 import importlib.metadata
 import json
@@ -11,6 +12,7 @@ from torch import nn
 
 from seattn import attention, backbones
 from seattn.backbones import EfficientNet, ResNet
+from seattn.weights.pretrained_config import PretrainedConfig
 
 __all__ = ["load_model", "save_model"]
 
@@ -23,7 +25,7 @@ def save_model(model: ResNet | EfficientNet, folder: str | Path) -> None:
     """Write a network into a folder, from which ``load_model`` rebuilds it bit by bit.
 
     ``model.safetensors`` holds the tensors by timm's names, in their dtype; ``config.json`` the
-    class and its arguments. Both are replaced if they exist.
+    class, its arguments, and ``pretrained_cfg``. Both are replaced if they exist.
 
     Args:
         model: One of our networks, on any device, in any mode; it is not changed.
@@ -33,8 +35,8 @@ def save_model(model: ResNet | EfficientNet, folder: str | Path) -> None:
         ValueError: An argument is no plain value and no block of ours, such as a block class of
             your own; or the network was changed after it was built, so that its arguments would
             not rebuild it.
-        TypeError: ``model`` is another module. For a wrapped or compiled network, pass what is
-            beneath.
+        TypeError: ``model`` is another module (for a wrapped or compiled network, pass what is
+            beneath), or its ``pretrained_cfg`` no ``seattn.pretrained.PretrainedConfig``.
 
     Examples:
         >>> import torch
@@ -63,6 +65,7 @@ def save_model(model: ResNet | EfficientNet, folder: str | Path) -> None:
         "seattn": importlib.metadata.version("seattn"),
         "class": name,
         "arguments": arguments,
+        "pretrained_cfg": _encode_pretrained(model.pretrained_cfg),
     }
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -81,7 +84,7 @@ def load_model(
         device: Where to put the network; None for the CPU.
 
     Returns:
-        The network in eval mode.
+        The network in eval mode. Its ``pretrained_cfg`` is that of the network that was saved.
 
     Raises:
         FileNotFoundError: One of the two files is not there.
@@ -100,8 +103,10 @@ def load_model(
     if config.get("class") not in _NETWORKS:
         raise ValueError(f"`{path}`: `class` (={config.get('class')!r}) is no network of seattn")
     arguments = {key: _decode(value) for key, value in config["arguments"].items()}
+    pretrained_cfg = _decode_pretrained(config.get("pretrained_cfg"))
     with torch.device("meta"):
         model = _NETWORKS[config["class"]](**arguments)
+    model.pretrained_cfg = pretrained_cfg
     # Cloned: the file's tensors lie at any address, and some kernels round by the address.
     tensors = {key: tensor.clone() for key, tensor in load_file(Path(folder) / _WEIGHTS).items()}
     model.load_state_dict(tensors, assign=True)
@@ -140,6 +145,34 @@ def _decode(value: Any) -> Any:
     if "arguments" not in value:
         return block
     return functools.partial(block, **{k: _decode(item) for k, item in value["arguments"].items()})
+
+
+def _encode_pretrained(cfg: object) -> dict[str, Any] | None:
+    """Return what is known about the pretrained weights, as JSON holds it."""
+    if cfg is None:
+        return None
+    if not isinstance(cfg, PretrainedConfig):
+        raise TypeError(
+            f"`model.pretrained_cfg` (={cfg!r}) cannot be saved: it must be a "
+            "`seattn.pretrained.PretrainedConfig`, or None"
+        )
+    return {
+        key: _encode(f"pretrained_cfg.{key}", value)
+        for key, value in dataclasses.asdict(cfg).items()
+    }
+
+
+def _decode_pretrained(fields: Any) -> PretrainedConfig | None:
+    """Return the configuration that ``_encode_pretrained`` was given; None where there is none."""
+    if fields is None:
+        return None
+    names = {field.name for field in dataclasses.fields(PretrainedConfig)}
+    if not isinstance(fields, dict) or fields.keys() != names:
+        raise ValueError(
+            f"`{_CONFIG}`: `pretrained_cfg` (={fields!r}) must be null, or have the entries "
+            f"{', '.join(sorted(names))} and no others"
+        )
+    return PretrainedConfig(**{key: _decode(value) for key, value in fields.items()})
 
 
 def _find_class(name: str) -> type[nn.Module] | None:

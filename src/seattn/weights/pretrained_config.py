@@ -10,8 +10,9 @@ class PretrainedConfig:
     """Where weights come from, under which licence, and the images that they expect.
 
     The numbers are timm's for the same weights. A network built by
-    ``seattn.create_model(name, pretrained=...)`` carries its own as ``pretrained_cfg``. Write one
-    for weights of your own on a hub, public or in-house, and pass it as ``pretrained=``.
+    ``seattn.create_model(name, pretrained=...)`` carries its own as ``pretrained_cfg``, and
+    ``save_model`` keeps it. Write one for weights of your own on a hub, public or in-house, and
+    pass it as ``pretrained=``.
 
     Args:
         architecture: Name of the network in ``seattn.list_models()``.
