@@ -220,6 +220,15 @@ def test_random_numbers_gradients_and_modes_are_left_alone():
     assert torch.is_grad_enabled()
 
 
+def test_inference_mode_round_the_insertion_changes_nothing():
+    model, expected = small_resnet(), small_resnet()
+    with torch.inference_mode():
+        report = insert_attention(model, SEBlock)
+    assert report == insert_attention(expected, SEBlock)
+    model(torch.randn(2, 1, 18, 15)).square().sum().backward()
+    assert all(p.grad is not None for name, p in model.named_parameters() if "attention" in name)
+
+
 def test_the_network_runs_in_eval_mode_and_without_a_graph():
     model, seen = small_resnet(), []
     model.fc.register_forward_hook(

@@ -20,6 +20,7 @@ __all__ = ["insert_attention", "remove_attention"]
 _WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 
 
+@torch.inference_mode(False)  # in which blocks could never learn, and no convolution is seen
 def insert_attention(
     model: nn.Module,
     block: Callable[[int], nn.Module],
