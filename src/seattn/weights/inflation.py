@@ -16,9 +16,10 @@ def inflate(
     Carreira & Zisserman 2017 (arXiv:1705.07750, section 3) repeat a kernel along the new axis and
     divide it by its depth, so that a volume of equal slices gives what the slice gives. That is
     ``"mean"``, and holds away from the first and last slices, which zeros pad. With ``"center"``
-    the kernel stands in the middle slice between zeros: every slice is seen as the 2D network sees
-    it, so the network starts as the exact 2D one on a volume of one slice or of equal slices, and
-    learns what lies between slices in training.
+    the kernel stands in the middle slice between zeros: a convolution sees every slice as in 2D, so
+    the network starts as the exact 2D one on a volume of one slice or of equal slices, and learns
+    what lies between slices in training. Where slices differ, strides skip some of them, and
+    pooling and gates mix them, from the start.
 
     What has the same shape in both networks is taken as it is: biases, BatchNorm, classifiers, and
     the 1x1 convolutions inside channel attention, which are the same for every rank.
