@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 import seattn
-from seattn.weights import inflate
+from seattn.pretrained import input_transform
+from seattn.weights import inflate, load_model, load_weights, save_model
 from tests.pages import run_page
 
 
@@ -28,6 +30,24 @@ def test_the_last_map_of_equal_slices_is_off_by_what_the_page_says_with_mean(pag
     slices = volumes.forward_features(image[:, :, None].repeat(1, 1, depth, 1, 1)).unbind(2)
     middle = slices[len(slices) // 2]
     assert (middle - expected).norm() / expected.norm() == pytest.approx(error, rel=0.1)
+
+
+def test_pretrained_weights_go_into_volumes_and_onto_disk_as_the_page_says(tmp_path, monkeypatch):
+    small = {"layers": (1, 1, 1, 1), "channels": (16, 16, 16, 16)}
+    save_file(seattn.se_resnet50(**small).state_dict(), tmp_path / "model.safetensors")
+    monkeypatch.setattr("seattn.zoo.download", lambda cfg: tmp_path / "model.safetensors")
+    kwargs = {"in_chans": 1, "num_classes": 2} | small
+    flat = seattn.create_model("se_resnet50", pretrained=True, **kwargs).eval()
+    network = seattn.se_resnet50(spatial_dims=3, **kwargs).eval()
+    load_weights(network, inflate(flat.state_dict(), network))
+    network.pretrained_cfg = flat.pretrained_cfg
+    save_model(network, tmp_path / "net")
+    loaded = load_model(tmp_path / "net")
+    transform = input_transform(loaded.pretrained_cfg, in_chans=1)
+    (mean,), (std,) = transform.mean, transform.std
+    image = (torch.rand(1, 1, 64, 64) - mean) / std
+    logits = loaded(image[:, :, None].repeat(1, 1, 32, 1, 1))
+    torch.testing.assert_close(logits, flat(image), rtol=1e-4, atol=1e-5)
 
 
 def test_where_slices_differ_strides_skip_some_and_pooling_mixes_them(page):
