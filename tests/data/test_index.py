@@ -1,5 +1,6 @@
 """A folder becomes an index: every image a row, every other file a reason."""
 
+import hmac
 import json
 import os
 import shutil
@@ -9,7 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 from pydicom import dcmread
-from pydicom.uid import BasicTextSRStorage, RTDoseStorage, SegmentationStorage
+from pydicom.uid import (
+    BasicTextSRStorage,
+    ExplicitVRLittleEndian,
+    RLELossless,
+    RTDoseStorage,
+    SegmentationStorage,
+)
 
 from seattn.data import DicomError, DicomIndex, IndexRow
 from seattn.data.pseudonym import patient_pseudonym, pseudonym
@@ -36,6 +43,8 @@ def test_a_row_says_who_what_and_where(tmp_path: Path) -> None:
         IssuerOfPatientID="clinic",
         StudyInstanceUID="1.2",
         SeriesInstanceUID="1.3",
+        FrameOfReferenceUID="1.4",
+        BurnedInAnnotation="NO",
         ImageOrientationPatient=[1, 0, 0, 0, 0, -1],
     )
     assert scan(tmp_path).rows == (
@@ -50,8 +59,30 @@ def test_a_row_says_who_what_and_where(tmp_path: Path) -> None:
             columns=3,
             size=path.stat().st_size,
             mtime_ns=path.stat().st_mtime_ns,
+            frame_of_reference=pseudonym("1.4", KEY),
+            pixels=hmac.new(KEY, PIXELS.astype("<i2").tobytes(), "sha256").hexdigest()[:32],
+            burned_in=False,
         ),
     )
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, RLELossless])
+def test_equal_pixels_have_equal_hashes_and_others_others(tmp_path: Path, syntax: str) -> None:
+    for name, stored in {"a": PIXELS, "b": PIXELS, "c": PIXELS + 1}.items():
+        path = write_dicom(tmp_path / name, stored, PatientID=name)
+        if syntax == RLELossless:
+            dataset = dcmread(path)
+            dataset.compress(syntax, generate_instance_uid=False)
+            dataset.save_as(path)
+    a, b, c = (row.pixels for row in scan(tmp_path).rows)
+    assert a == b != c
+
+
+def test_what_follows_the_pixels_does_not_change_their_hash(tmp_path: Path) -> None:
+    for name, padding in {"a": None, "b": b"\0" * 8}.items():
+        write_dicom(tmp_path / name, PIXELS, DataSetTrailingPadding=padding)
+    a, b = (row.pixels for row in scan(tmp_path).rows)
+    assert a == b
 
 
 def test_rows_are_in_the_order_of_path_and_frame(tmp_path: Path) -> None:

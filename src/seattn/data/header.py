@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MAX_SAMPLES",
     "Header",
+    "burned_in",
     "functional_group",
     "numbers",
     "open_regular",
@@ -63,6 +64,7 @@ class Header:
     samples: int
     bits_stored: int
     photometric_interpretation: str
+    pixel_bytes: int  # of the encoded pixels; up to the end of the file where that is not said
 
 
 def open_regular(path: Path) -> BinaryIO:
@@ -118,6 +120,7 @@ def read_header(path: Path, file: BinaryIO, tags: Sequence[str] | None = None) -
         samples=samples,
         bits_stored=_count(path, dataset, "BitsStored", default=allocated),
         photometric_interpretation=str(dataset.get("PhotometricInterpretation") or "").strip(),
+        pixel_bytes=available,
     )
     check_pixels(path, source, dataset, header.frames, available)
     return header
@@ -153,6 +156,12 @@ def numbers(dataset: "Dataset", keyword: str) -> tuple[float, ...]:
     if value is None or value == "":
         return ()
     return tuple(np.atleast_1d(np.asarray(value, dtype=np.float64)).tolist())
+
+
+def burned_in(dataset: "Dataset") -> bool | None:
+    """Whether text is part of the picture (0028,0301); None if the file does not say."""
+    said = str(dataset.get("BurnedInAnnotation") or "").strip()
+    return {"YES": True, "NO": False}.get(said)
 
 
 def _count(path: Path, dataset: "Dataset", keyword: str, *, default: int | None = None) -> int:

@@ -19,7 +19,7 @@ __all__ = ["DicomIndex", "Failure", "IndexRow"]
 Missing = Literal["error", "drop"]
 Record = TypeVar("Record", IndexRow, Failure)
 
-_FORMAT = "seattn index 1"
+_FORMAT = "seattn index 2"
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class DicomIndex:
     def scan(
         cls, root: str | os.PathLike[str], *, key: bytes | str | None = None, progress: bool = True
     ) -> "DicomIndex":
-        """Read the headers of all files below a folder; no pixels are decoded.
+        """Read the headers of all files below a folder; pixels are hashed, and not decoded.
 
         A file is DICOM if it says so inside, whatever its name. A damaged one never ends the scan:
         it is listed in ``failures`` with the reason, as is the second of two files with the same

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from seattn.data import geometry
-from seattn.data.header import Header, functional_group
+from seattn.data.header import Header, burned_in, functional_group
 
 __all__ = ["DicomMeta", "describe"]
 
@@ -56,7 +56,6 @@ def describe(header: Header, frame: int, window: tuple[float, float] | None) -> 
     dataset = header.dataset
     spacing, spacing_source = geometry.spacing(dataset, frame)
     orientation = geometry.orientation(dataset, frame)
-    burned_in = str(dataset.get("BurnedInAnnotation") or "").strip()
     return DicomMeta(
         modality=dataset.get("Modality") or None,
         units=_units(header, frame),
@@ -72,7 +71,7 @@ def describe(header: Header, frame: int, window: tuple[float, float] | None) -> 
         window=window,
         transfer_syntax=dataset.file_meta.TransferSyntaxUID.name,
         bits_stored=header.bits_stored,
-        burned_in={"YES": True, "NO": False}.get(burned_in),
+        burned_in=burned_in(dataset),
     )
 
 

@@ -1,6 +1,7 @@
 """Walks a folder: every image becomes rows of an index, every other file a reason why not."""
 
 import filecmp
+import hmac
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from seattn.data import geometry
 from seattn.data.containment import attempt, quiet_pydicom
 from seattn.data.errors import DicomError, HeaderError, NoImageError, NotDicomError
-from seattn.data.header import open_regular, read_header
+from seattn.data.header import Header, burned_in, open_regular, read_header
 from seattn.data.pseudonym import patient_pseudonym, pseudonym
 
 if TYPE_CHECKING:
@@ -19,13 +20,15 @@ if TYPE_CHECKING:
 __all__ = ["Failure", "IndexRow", "scan_folder"]
 
 # What is read of a header, besides the layout of its pixels. No name, date or number of a patient
-# or of an examination is on the list but the four that become pseudonyms.
+# or of an examination is on the list but those that become pseudonyms.
 _TAGS = (
     "PatientID",
     "IssuerOfPatientID",
     "StudyInstanceUID",
     "SeriesInstanceUID",
     "SOPInstanceUID",
+    "FrameOfReferenceUID",
+    "BurnedInAnnotation",
     "ImageType",
     "ImageOrientationPatient",
     "SharedFunctionalGroupsSequence",
@@ -54,6 +57,11 @@ class IndexRow:
         mtime_ns: Time of its last change.
         label: The position of its class in ``DicomIndex.classes``, None before labels are joined.
         mask: The file of its mask, relative to the root or absolute; None if there is none.
+        frame_of_reference: Keyed pseudonym of (0020,0052) *Frame of Reference UID*, "" if the file
+            has none. Images that share it were made without the patient having moved away.
+        pixels: Keyed hash of the pixels of the file as they are encoded: equal ones, equal images.
+        burned_in: (0028,0301), whether the picture shows text, which may name the patient; None if
+            the file does not say, which proves nothing.
     """
 
     path: str
@@ -68,6 +76,9 @@ class IndexRow:
     mtime_ns: int
     label: int | None = None
     mask: str | None = None
+    frame_of_reference: str = ""
+    pixels: str = ""
+    burned_in: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +167,8 @@ def _rows_of(path: Path, file: BinaryIO, name: str, key: bytes) -> tuple[str, li
         raise NoImageError(path, "header", _NOT_IMAGES[kind])
     if "LOCALIZER" in (dataset.get("ImageType") or ()):
         raise NoImageError(path, "header", "a localizer, not a slice")
-    patient, study, series = _pseudonyms(path, dataset, key)
+    patient, study, series, frame_of_reference = _pseudonyms(path, dataset, key)
+    pixels = _hash_pixels(header, key)
     status = os.fstat(file.fileno())
     return str(dataset.get("SOPInstanceUID") or ""), [
         IndexRow(
@@ -170,18 +182,32 @@ def _rows_of(path: Path, file: BinaryIO, name: str, key: bytes) -> tuple[str, li
             columns=header.columns,
             size=status.st_size,
             mtime_ns=status.st_mtime_ns,
+            frame_of_reference=frame_of_reference,
+            pixels=pixels,
+            burned_in=burned_in(dataset),
         )
         for frame in range(header.frames)
     ]
 
 
-def _pseudonyms(path: Path, dataset: "Dataset", key: bytes) -> tuple[str, str, str]:
-    """Patient, study and series; a file without a Patient ID counts as a patient per study."""
-    uids = (str(dataset.get(tag) or "") for tag in ("StudyInstanceUID", "SeriesInstanceUID"))
-    study, series = (pseudonym(uid, key) if uid else "" for uid in uids)
+def _hash_pixels(header: Header, key: bytes) -> str:
+    """HMAC (RFC 2104) of the encoded pixels, with SHA-256: 32 hexadecimal digits."""
+    digest = hmac.new(key, digestmod="sha256")
+    left = header.pixel_bytes
+    while piece := header.source.read(min(left, 2**20)):
+        digest.update(piece)
+        left -= len(piece)
+    return digest.hexdigest()[:32]
+
+
+def _pseudonyms(path: Path, dataset: "Dataset", key: bytes) -> tuple[str, str, str, str]:
+    """Patient, study, series, place; a file without a Patient ID counts as a patient per study."""
+    tags = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
+    uids = (str(dataset.get(tag) or "") for tag in tags)
+    study, series, frame_of_reference = (pseudonym(uid, key) if uid else "" for uid in uids)
     patient_id = str(dataset.get("PatientID") or "").strip()
     if not patient_id and not study:
         raise HeaderError(path, "header", "neither a Patient ID nor a Study Instance UID")
     issuer = str(dataset.get("IssuerOfPatientID") or "")
     patient = patient_pseudonym(patient_id, key, issuer=issuer) if patient_id else study
-    return patient, study, series
+    return patient, study, series, frame_of_reference
