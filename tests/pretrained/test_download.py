@@ -70,6 +70,19 @@ def test_another_sha256_is_refused_naming_both_and_the_file_to_delete(hub):
     assert blob.endswith(DIGEST)
 
 
+def test_a_file_exchanged_on_the_hub_can_be_taken_as_the_error_says(hub):
+    hub.files[FILE] = b"the file before" * 1000
+    before = replace(CFG, sha256=hashlib.sha256(hub.files[FILE]).hexdigest())
+    download(before).resolve().unlink()
+    hub.files[FILE] = WEIGHTS
+    with pytest.raises(RuntimeError, match="exchanged on the hub") as error:
+        download(before)
+    assert f"`dataclasses.replace(cfg, sha256='{DIGEST}')`" in str(error.value)
+    assert "sha256=None" in str(error.value)
+    assert download(replace(before, sha256=DIGEST)).read_bytes() == WEIGHTS
+    assert download(replace(before, sha256=None)).read_bytes() == WEIGHTS
+
+
 def test_a_stated_sha256_is_checked_in_the_cache_too(hub):
     hub.files[FILE] = WEIGHTS
     download(CFG)
@@ -80,8 +93,9 @@ def test_a_stated_sha256_is_checked_in_the_cache_too(hub):
 def test_damage_on_the_way_is_found_by_what_the_hub_stated(hub):
     hub.files[FILE] = WEIGHTS
     hub.damage = True
-    with pytest.raises(RuntimeError, match=f"expected is {DIGEST}"):
+    with pytest.raises(RuntimeError, match=f"expected is {DIGEST}") as error:
         download(CFG)
+    assert "exchanged" not in str(error.value)
 
 
 def test_damage_in_the_cache_is_found_and_deleting_the_named_file_helps(hub):

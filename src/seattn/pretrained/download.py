@@ -30,7 +30,8 @@ def download(cfg: PretrainedConfig) -> Path:
         ModuleNotFoundError: ``huggingface_hub`` is not installed.
         FileNotFoundError: The file is neither in the cache nor to be had from the hub; the message
             names it, and says how to bring it here by hand.
-        RuntimeError: The file has another sha256; the message names the file to delete.
+        RuntimeError: The file has another sha256; the message names both, the file to delete, and
+            how to take a file that was exchanged on the hub.
     """
     try:
         import huggingface_hub
@@ -63,9 +64,15 @@ def _verify(path: Path, cfg: PretrainedConfig) -> None:
     with path.open("rb") as file:
         actual = hashlib.file_digest(file, "sha256").hexdigest()
     if actual != expected.lower():
+        exchanged = (
+            " If it has the same sha256 then, it was exchanged on the hub. If you trust the new "
+            f"file, use `dataclasses.replace(cfg, sha256={actual!r})` in place of `cfg`, the "
+            "configuration, or sha256=None to take whatever the hub has."
+        )
         raise RuntimeError(
             f"{cfg.file!r} of {cfg.repository!r} has the sha256 {actual}, expected is {expected}: "
             f"the file is damaged or is another one. Delete {path.resolve()} and try again."
+            + (exchanged if cfg.sha256 else "")
         )
 
 
