@@ -7,6 +7,7 @@ from pathlib import Path
 import huggingface_hub.constants
 import pytest
 
+from seattn.pretrained import table
 from tests.pretrained.hub import Hub
 
 
@@ -26,6 +27,7 @@ def hub(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     template = f"{server.endpoint}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
     monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
     monkeypatch.setattr(time, "sleep", _do_not_wait)  # five retries, the last after 8 s
+    monkeypatch.setattr(table, "_SHA256", {})  # which its files, made for the tests, have not
     yield server
     server.close()
 

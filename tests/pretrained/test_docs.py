@@ -4,9 +4,10 @@ import hashlib
 import re
 from pathlib import Path
 
+import pytest
 from safetensors.torch import save
 
-from seattn.pretrained import get_pretrained_cfg, list_pretrained
+from seattn.pretrained import get_pretrained_cfg, list_pretrained, table
 from seattn.zoo import create_model
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -30,3 +31,9 @@ def test_the_command_for_digests_prints_rows_of_the_table(hub, capsys):
     run("reference/pretrained.md")
     printed = eval(f"{{{capsys.readouterr().out}}}")
     assert printed == {name: hashlib.sha256(name.encode()).hexdigest() for name in repositories}
+
+
+@pytest.mark.parametrize("page", ["reference/pretrained.md", "explanation/evidence.md"])
+def test_the_pages_say_how_many_rows_have_a_digest(page):
+    count = f"{len(table._SHA256)} of the {len(list_pretrained())} rows"
+    assert count in (DOCS / page).read_text()

@@ -22,7 +22,7 @@ def test_every_row_is_found_by_its_tag_and_is_sound(name):
     assert re.fullmatch(rf"timm/\w+\.{tag}", cfg.repository)
     assert cfg.file == "model.safetensors"
     assert cfg.num_classes == 1000
-    assert cfg.sha256 is None or re.fullmatch("[0-9a-f]{64}", cfg.sha256)
+    assert cfg.sha256 == table._SHA256.get(cfg.repository)
     assert 0.5 < cfg.crop <= 1
     assert cfg.test_size >= cfg.size
 
@@ -32,10 +32,14 @@ def test_no_two_rows_share_a_repository():
     assert len(set(repositories)) == len(repositories)
 
 
-def test_every_digest_belongs_to_a_row():
-    assert set(table._SHA256) <= {
-        repository for rows in table._TABLE.values() for repository in rows
-    }
+def test_every_digest_belongs_to_a_row_in_the_order_of_the_rows():
+    repositories = [repository for rows in table._TABLE.values() for repository in rows]
+    assert list(table._SHA256) == [name for name in repositories if name in table._SHA256]
+
+
+def test_every_digest_is_a_sha256_and_no_two_are_equal():
+    assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in table._SHA256.values())
+    assert len(set(table._SHA256.values())) == len(table._SHA256)
 
 
 @pytest.mark.parametrize("name", NAMES)
