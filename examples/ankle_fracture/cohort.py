@@ -114,13 +114,6 @@ def gather(config: Config, folder: Path) -> Cohort:
     index = DicomIndex.scan(images, key=key)
     report = index.report()
     print(report, flush=True)
-    damaged = [f"  {f.path}: {f.stage}: {f.reason}" for f in index.failures if not f.skipped]
-    if damaged:
-        listed = "\n".join(damaged)
-        raise ValueError(
-            f"files below `images` that cannot be used, {len(damaged)} in all; mend or remove "
-            f"them:\n{listed}"
-        )
     if not index.rows:
         raise ValueError(
             "`images` holds no DICOM image: give the folder that holds the .dcm files."

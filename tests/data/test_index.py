@@ -18,7 +18,8 @@ from pydicom.uid import (
     SegmentationStorage,
 )
 
-from seattn.data import DicomError, DicomIndex, IndexRow
+from seattn.data import DicomError, DicomIndex, IndexRow, ScanError
+from seattn.data import scan as scan_module
 from seattn.data.pseudonym import patient_pseudonym, pseudonym
 from tests.data.files import items, write_dicom
 
@@ -26,8 +27,8 @@ PIXELS = np.arange(6, dtype=np.int16).reshape(2, 3)
 KEY = b"a key for tests"
 
 
-def scan(root: Path) -> DicomIndex:
-    return DicomIndex.scan(root, key=KEY, progress=False)
+def scan(root: Path, **options: Any) -> DicomIndex:
+    return DicomIndex.scan(root, key=KEY, progress=False, **{"on_error": "skip", **options})
 
 
 def reasons(index: DicomIndex) -> dict[str, tuple[bool, str]]:
@@ -223,6 +224,173 @@ def test_another_image_under_the_same_uid_is_a_failure(tmp_path: Path) -> None:
     assert [row.path for row in index.rows] == ["a"]
     assert [(each.path, each.stage, each.skipped, each.same_as) for each in index.failures] == [
         ("b", "duplicate", False, None)
+    ]
+
+
+def test_all_files_that_cannot_be_used_are_listed_unless_they_are_to_be_skipped(
+    tmp_path: Path,
+) -> None:
+    good = write_dicom(tmp_path / "good", PIXELS)
+    (tmp_path / "text").touch()
+    for name in ("bad", "worse"):
+        (tmp_path / name).write_bytes(good.read_bytes()[:-4])
+    with pytest.raises(ScanError) as caught:
+        scan(tmp_path, on_error="raise")
+    assert [line.partition(": scan: ")[2] or line for line in str(caught.value).splitlines()] == [
+        "2 files cannot be used",
+        "  bad: header: 8 bytes of pixels, and 12 are needed",
+        "  worse: header: 8 bytes of pixels, and 12 are needed",
+        'Mend or remove them, or go on without them by `on_error="skip"`.',
+    ]
+    with pytest.raises(ScanError):
+        DicomIndex.scan(tmp_path, key=KEY, progress=False)
+    (tmp_path / "bad").unlink()
+    (tmp_path / "worse").unlink()
+    assert len(scan(tmp_path, on_error="raise").failures) == 1  # the text, which is no loss
+
+
+@pytest.mark.parametrize("options", [{"on_error": "ignore"}, {"workers": -1}])
+def test_wrong_options_are_named(tmp_path: Path, options: dict[str, Any]) -> None:
+    (name,) = options
+    with pytest.raises(ValueError, match=rf"`{name}` \(="):
+        scan(tmp_path, **options)
+
+
+@pytest.fixture
+def read_files(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The paths that scans really read, in order."""
+    paths: list[str] = []
+    read_rows = scan_module.read_rows
+
+    def remember(root: Path, key: bytes, path: str) -> Any:
+        paths.append(path)
+        return read_rows(root, key, path)
+
+    monkeypatch.setattr(scan_module, "read_rows", remember)
+    return paths
+
+
+def archive(root: Path) -> Path:
+    """Write images, a copy, two frames, a text, a damaged file into a folder below ``root``."""
+    root = root / "archive"
+    root.mkdir()
+    for name in "abc":
+        write_dicom(root / name, PIXELS, PatientID=name)
+    shutil.copy(root / "a", root / "copy")
+    write_dicom(root / "frames", np.stack([PIXELS, PIXELS]), PatientID="Zo\xeb")
+    (root / "text").touch()
+    (root / "torn").write_bytes((root / "a").read_bytes()[:-4])
+    return root
+
+
+def test_a_scan_with_a_store_reads_only_what_is_new_changed_or_unusable(
+    tmp_path: Path, read_files: list[str]
+) -> None:
+    root, store = archive(tmp_path), tmp_path / "scan.jsonl"
+    first = scan(root, store=store)
+    assert first == scan(root)
+    read_files.clear()
+    assert scan(root, store=store) == first
+    assert read_files == ["torn"]
+    write_dicom(root / "b", PIXELS + 1, PatientID="other")
+    write_dicom(root / "d", PIXELS)
+    (root / "c").unlink()
+    (root / "torn").unlink()
+    read_files.clear()
+    changed = scan(root, store=store)
+    assert read_files == ["b", "d"]
+    assert changed == scan(root)
+    assert [row.path for row in changed.rows] == ["a", "b", "d", "frames", "frames"]
+
+
+def test_an_interrupted_scan_goes_on_where_it_was(
+    tmp_path: Path, read_files: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, store = archive(tmp_path), tmp_path / "scan.jsonl"
+    expected = scan(root)
+    read_rows = scan_module.read_rows
+
+    def interrupted(root: Path, key: bytes, path: str) -> Any:
+        if path == "copy":
+            raise KeyboardInterrupt
+        return read_rows(root, key, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scan_module, "read_rows", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            scan(root, store=store)
+    with store.open("a") as file:
+        file.write('{"path": "copy", "size"')  # as a machine that loses its power leaves it
+    read_files.clear()
+    assert scan(root, store=store) == expected
+    assert read_files == ["copy", "frames", "text", "torn"]
+    read_files.clear()
+    assert scan(root, store=store) == expected
+    assert read_files == ["torn"]
+
+
+def test_a_store_holds_no_identity_and_grows_with_the_files_alone(tmp_path: Path) -> None:
+    root, store = tmp_path / "root", tmp_path / "scan.jsonl"
+    root.mkdir()
+    write_dicom(root / "a", PIXELS, PatientID="MARKER", SOPInstanceUID="1.2.77777")
+    sizes = set()
+    for _ in range(3):
+        scan(root, store=store)
+        sizes.add(store.stat().st_size)
+    assert len(sizes) == 1
+    assert not {"MARKER", "1.2.77777"} & set(store.read_text().replace('"', " ").split())
+    assert [path.name for path in tmp_path.iterdir() if path != root] == ["scan.jsonl"]
+
+
+def test_a_store_among_the_images_is_none_of_them(tmp_path: Path) -> None:
+    write_dicom(tmp_path / "a", PIXELS)
+    for _ in range(2):
+        assert not scan(tmp_path, store=tmp_path / "scan.jsonl").failures
+
+
+def test_a_store_of_another_key_and_another_file_are_refused_as_they_are(tmp_path: Path) -> None:
+    store, other = tmp_path / "scan.jsonl", tmp_path / "other"
+    scan(archive(tmp_path), store=store)
+    with pytest.raises(DicomError, match="made with another key; name another file as `store`"):
+        DicomIndex.scan(tmp_path / "archive", key=b"another", store=store, progress=False)
+    other.write_text("notes\n")
+    with pytest.raises(DicomError, match="not a scan store of this version"):
+        scan(tmp_path, store=other)
+    assert other.read_text() == "notes\n"
+
+
+def test_many_processes_give_the_same_index(tmp_path: Path) -> None:
+    root = archive(tmp_path)
+    assert scan(root, workers=2, store=tmp_path / "scan.jsonl") == scan(root)
+    assert scan(root, store=tmp_path / "scan.jsonl") == scan(root)
+
+
+def test_an_index_is_filtered_and_grouped(tmp_path: Path) -> None:
+    index = scan(archive(tmp_path))
+    assert [row.path for row in index.filter(lambda row: row.path > "a").rows] == [
+        *("b", "c", "frames", "frames")
+    ]
+    groups = index.group_by("patient")
+    assert list(groups) == [index.rows[i].patient for i in (0, 1, 2, 3)]
+    assert [len(group) for group in groups.values()] == [1, 1, 1, 2]
+    assert all(group.failures == index.failures for group in groups.values())
+    assert list(index.group_by("view")) == ["unknown"]
+    with pytest.raises(ValueError, match=r"`field` \(='path'\) must be one of patient, study"):
+        index.group_by("path")
+
+
+def test_a_report_without_paths_and_with_burned_in_text(tmp_path: Path) -> None:
+    write_dicom(tmp_path / "a", PIXELS, BurnedInAnnotation="YES")
+    write_dicom(tmp_path / "b", PIXELS, BurnedInAnnotation="NO")
+    (tmp_path / "Doe, Jane").touch()
+    report = scan(tmp_path).report(redact_paths=True)
+    assert report.splitlines() == [
+        "2 images of 1 patient in 2 files",
+        "  unknown              2",
+        "  with burned-in text  1",
+        "1 file skipped",
+        "  1  open: no DICOM prefix in bytes 128 to 131",
+        "0 files failed",
     ]
 
 

@@ -147,7 +147,7 @@ def test_a_label_for_a_file_that_failed_is_dropped_with_it_but_only_on_request(
 ) -> None:
     good = write_dicom(tmp_path / "good", PIXELS)
     (tmp_path / "bad").write_bytes(good.read_bytes()[:-2])
-    index = DicomIndex.scan(tmp_path, key=KEY, progress=False)
+    index = DicomIndex.scan(tmp_path, key=KEY, progress=False, on_error="skip")
     path = table(tmp_path, "path,label", "good,1", "bad,1")
     with pytest.raises(LabelError, match=r"1 \(bad\) not in the index"):
         index.with_labels(path)

@@ -11,6 +11,7 @@ from seattn.data.errors import (
     LimitError,
     NoImageError,
     NotDicomError,
+    ScanError,
     SplitError,
     UnsupportedSyntaxError,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "RandomFlip",
     "RandomNoise",
     "Sample",
+    "ScanError",
     "SplitError",
     "UnsupportedSyntaxError",
     "augment",

@@ -15,6 +15,7 @@ __all__ = [
     "LimitError",
     "NoImageError",
     "NotDicomError",
+    "ScanError",
     "SplitError",
     "UnsupportedSyntaxError",
 ]
@@ -68,6 +69,10 @@ class DecodeError(DicomError):
 
 class LimitError(DicomError):
     """A file that asks for more memory than this library is ready to give."""
+
+
+class ScanError(DicomError):
+    """A folder in which files cannot be used."""
 
 
 class LabelError(DicomError):

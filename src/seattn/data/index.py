@@ -3,20 +3,23 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 from seattn.data.containment import attempt
-from seattn.data.errors import DicomError
+from seattn.data.errors import DicomError, ScanError
 from seattn.data.labels import join_labels
 from seattn.data.pseudonym import resolve_key
-from seattn.data.scan import Failure, IndexRow, scan_folder
+from seattn.data.records import Failure, IndexRow
+from seattn.data.scan import scan_folder
 
 __all__ = ["DicomIndex", "Failure", "IndexRow"]
 
+Group = Literal["patient", "study", "series", "view"]
 Missing = Literal["error", "drop"]
+OnError = Literal["raise", "skip"]
 Record = TypeVar("Record", IndexRow, Failure)
 
 _FORMAT = "seattn index 2"
@@ -59,29 +62,67 @@ class DicomIndex:
 
     @classmethod
     def scan(
-        cls, root: str | os.PathLike[str], *, key: bytes | str | None = None, progress: bool = True
+        cls,
+        root: str | os.PathLike[str],
+        *,
+        key: bytes | str | None = None,
+        on_error: OnError = "raise",
+        store: str | os.PathLike[str] | None = None,
+        workers: int = 0,
+        progress: bool = True,
     ) -> "DicomIndex":
         """Read the headers of all files below a folder; pixels are hashed, and not decoded.
 
-        A file is DICOM if it says so inside, whatever its name. A damaged one never ends the scan:
-        it is listed in ``failures`` with the reason, as is the second of two files with the same
-        (0008,0018) *SOP Instance UID*, which are one image. What is no image is listed there as
-        skipped: other files, objects without pixels, localizers, segmentations, dose.
+        A file is DICOM if it says so inside, whatever its name. What is no image is listed in
+        ``failures`` as skipped: other files, objects without pixels, localizers, segmentations,
+        dose. A damaged file never ends the scan: all of them are collected, with their reasons, as
+        is the second of two files with the same (0008,0018) *SOP Instance UID*, unless it is a
+        copy.
 
         Args:
             root: The folder. Links to files are followed, links to folders are not.
             key: The secret under which identities become pseudonyms: the same key gives the same
                 patients in every index. None takes this user's own, which is made at first use;
                 see ``seattn.data.pseudonym.resolve_key``.
+            on_error: What to do at the end about images that cannot be used: "raise" lists them in
+                an error, "skip" goes on without them and leaves them in ``failures``.
+            store: A file, made if it is not there, that keeps what was read. The next scan with
+                it reads only files that are new, have changed, or could not be used; so does one
+                after an interruption. One scan at a time may use it.
+            workers: Number of processes that read; 0 reads in this one. As for a ``DataLoader``,
+                a script that asks for some needs ``if __name__ == "__main__":``.
             progress: Whether to show a progress bar.
 
         Raises:
-            ValueError: ``root`` is not a folder, or ``key`` is empty or too long.
+            ScanError: Images cannot be used, and ``on_error`` is "raise".
+            DicomError: ``store`` is another file, or was made with another key.
+            ValueError: ``root`` is not a folder, ``key`` is empty or too long, ``on_error`` is
+                neither "raise" nor "skip", or ``workers`` is negative.
+
+        Examples:
+            ``DicomIndex.scan("archive", store="archive.scan", workers=8)`` reads a large archive.
         """
         folder = Path(root).absolute()
         if not folder.is_dir():
             raise ValueError(f"`root` (={os.fspath(root)!r}) is not a folder.")
-        return cls(folder, *scan_folder(folder, resolve_key(key), progress=progress))
+        if on_error not in get_args(OnError):
+            raise ValueError(f"`on_error` (={on_error!r}) must be 'raise' or 'skip'.")
+        if workers < 0:
+            raise ValueError(f"`workers` (={workers}) must be 0, for this process, or more.")
+        rows, failures = scan_folder(
+            folder,
+            resolve_key(key),
+            store=None if store is None else Path(store).absolute(),
+            workers=workers,
+            progress=progress,
+        )
+        failed = [failure for failure in failures if not failure.skipped]
+        if failed and on_error == "raise":
+            lines = [f"{_plural(len(failed), 'file')} cannot be used"]
+            lines += [f"  {each.path}: {each.stage}: {each.reason}" for each in failed]
+            lines += ['Mend or remove them, or go on without them by `on_error="skip"`.']
+            raise ScanError(folder, "scan", "\n".join(lines))
+        return cls(folder, rows, failures)
 
     def with_labels(
         self,
@@ -129,6 +170,33 @@ class DicomIndex:
         """Take the rows at ``positions``, in that order; all else stays."""
         return replace(self, rows=tuple(self.rows[position] for position in positions))
 
+    def filter(self, keep: Callable[[IndexRow], bool]) -> "DicomIndex":
+        """Take the rows of which ``keep`` is true, in their order; all else stays.
+
+        Examples:
+            ``index.filter(lambda row: row.view == "axial" and not row.burned_in)``
+        """
+        return replace(self, rows=tuple(row for row in self.rows if keep(row)))
+
+    def group_by(self, field: Group) -> dict[str, "DicomIndex"]:
+        """Divide the rows by patient, study, series or view.
+
+        Args:
+            field: "patient", "study", "series" or "view".
+
+        Returns:
+            An index for each value, by the value, in the order of the first row of each.
+
+        Raises:
+            ValueError: ``field`` is another one.
+        """
+        if field not in get_args(Group):
+            raise ValueError(f"`field` (={field!r}) must be one of {', '.join(get_args(Group))}.")
+        groups: dict[str, list[IndexRow]] = {}
+        for row in self.rows:
+            groups.setdefault(getattr(row, field), []).append(row)
+        return {value: replace(self, rows=tuple(rows)) for value, rows in groups.items()}
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a JSON file: rows, failures and classes, and the way from there to ``root``."""
         path = Path(path).absolute()
@@ -157,8 +225,12 @@ class DicomIndex:
         """Count the rows."""
         return len(self.rows)
 
-    def report(self) -> str:
-        """Count images, patients, views and classes, and files without an image by their reason."""
+    def report(self, *, redact_paths: bool = False) -> str:
+        """Count images, patients, views and classes, and files without an image by their reason.
+
+        Args:
+            redact_paths: Whether to leave out the paths, of which each reason has an example.
+        """
         patients = {row.patient for row in self.rows}
         files = {row.path for row in self.rows}
         views = Counter(row.view for row in self.rows)
@@ -166,24 +238,32 @@ class DicomIndex:
         counts = sorted(views.items()) + [
             (f"class {name}", labels[label]) for label, name in enumerate(self.classes)
         ]
+        if burned_in := sum(row.burned_in is True for row in self.rows):
+            counts.append(("with burned-in text", burned_in))
         width = max((len(name) for name, _ in counts), default=0)
         return "\n".join(
             [
                 f"{_plural(len(self.rows), 'image')} of {_plural(len(patients), 'patient')} "
                 f"in {_plural(len(files), 'file')}",
                 *(f"  {name:{width}}  {count}" for name, count in counts),
-                *_reasons("skipped", [each for each in self.failures if each.skipped]),
-                *_reasons("failed", [each for each in self.failures if not each.skipped]),
+                *_reasons("skipped", self.failures, skipped=True, redact_paths=redact_paths),
+                *_reasons("failed", self.failures, skipped=False, redact_paths=redact_paths),
             ]
         )
 
 
-def _reasons(word: str, failures: Sequence[Failure]) -> list[str]:
-    examples: dict[str, list[str]] = {}
+def _reasons(
+    word: str, failures: Sequence[Failure], *, skipped: bool, redact_paths: bool
+) -> list[str]:
+    paths_of: dict[str, list[str]] = {}
     for failure in failures:
-        examples.setdefault(f"{failure.stage}: {failure.reason}", []).append(failure.path)
-    lines = [f"  {len(paths)}  {reason}, e.g. {paths[0]}" for reason, paths in examples.items()]
-    return [f"{_plural(len(failures), 'file')} {word}", *lines]
+        if failure.skipped == skipped:
+            paths_of.setdefault(f"{failure.stage}: {failure.reason}", []).append(failure.path)
+    lines = [
+        f"  {len(paths)}  {reason}" + ("" if redact_paths else f", e.g. {paths[0]}")
+        for reason, paths in paths_of.items()
+    ]
+    return [f"{_plural(sum(map(len, paths_of.values())), 'file')} {word}", *lines]
 
 
 def _plural(count: int, noun: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from seattn.data.containment import attempt
 from seattn.data.errors import LabelError
 from seattn.data.pseudonym import patient_pseudonym, resolve_key
-from seattn.data.scan import Failure, IndexRow
+from seattn.data.records import Failure, IndexRow
 
 __all__ = ["join_labels"]
 
