@@ -9,10 +9,11 @@ from seattn.surgery import remove_attention
 
 
 def test_arms_start_where_the_plain_network_stands_or_do_not(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(identity_insertion, "FRACTIONS", {0.5: 1, 1.0: 1})
+    monkeypatch.setattr(identity_insertion, "FRACTIONS", (0.5, 1.0))
     monkeypatch.setattr(identity_insertion, "SOURCE_EPOCHS", 2)
+    monkeypatch.setattr(identity_insertion, "EPOCHS", 1)
     record = tmp_path / "rows.jsonl"
-    command = ["identity_insertion", "--seeds", "1", "--patients", "42"]
+    command = ["identity_insertion", "--seeds", "1", "--patients", "54"]
     monkeypatch.setattr(sys, "argv", [*command, "--record", str(record)])
     identity_insertion.main()
     rows = [json.loads(line) for line in record.read_text().splitlines()]
