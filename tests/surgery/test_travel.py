@@ -3,6 +3,8 @@
 import copy
 import io
 import pickle
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -50,6 +52,25 @@ def test_a_copy_applies_blocks_of_its_own(block, duplicate):
     assert not torch.equal(model(x), expected)
     assert remove_attention(twin) == [f"layer{i}.0.bn2" for i in (1, 2, 3, 4)]
     assert not torch.equal(twin(x), expected)
+
+
+ELSEWHERE = """
+import sys, torch
+model, x = torch.load(sys.argv[1], weights_only=False)
+expected = model(x)
+host = model.layer4[0].bn2
+(number,) = host._forward_hooks
+while (handle := host.register_forward_hook(lambda *args: None)).id <= number:
+    handle.remove()
+assert torch.equal(model(x), expected)
+"""
+
+
+def test_in_a_new_process_no_other_hook_takes_the_place_of_a_block(tmp_path):
+    model, x = operated(SEBlock), torch.randn(2, 1, 18, 15)
+    # The number of a hook is not remembered by its module; a new process starts again from 0.
+    torch.save((model, x), tmp_path / "model.pt")
+    subprocess.run([sys.executable, "-c", ELSEWHERE, tmp_path / "model.pt"], check=True)
 
 
 @every_kind
