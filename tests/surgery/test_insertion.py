@@ -374,6 +374,9 @@ FAILURES: dict[str, tuple[Any, dict[str, Any], type[Exception], str]] = {
         "must keep",
     ),
     "no place": (SEBlock, {"at": "layer9.*"}, ValueError, "`at` 'layer9.*' matches no module"),
+    "no name": (SEBlock, {"at": ""}, ValueError, "`at` '' matches no module; see `model.named_mod"),
+    "a number": (SEBlock, {"at": 3}, TypeError, r"`at` \(=3\) must be 'auto', a name"),
+    "bytes": (SEBlock, {"at": [b"bn1"]}, TypeError, r"`at` \(=\[b'bn1'\]\) must be 'auto', a name"),
 }
 
 
@@ -446,3 +449,19 @@ def test_lazy_networks_have_to_run_first():
         insert_attention(model, SEBlock, at="0")
     model(torch.ones(1, 2, 8, 8))
     assert insert_attention(model, SEBlock, at="0").names == ["0"]
+
+
+def test_a_network_without_memory_is_refused():
+    model = small_resnet().to("meta")
+    with pytest.raises(ValueError, match=r"meta device.*to_empty"):
+        insert_attention(model, SEBlock)
+
+
+def test_blocks_inserted_in_inference_mode_can_be_trained():
+    model = small_resnet()
+    with torch.inference_mode():
+        report = insert_attention(model, SEBlock)
+    assert len(report.names) == 4
+    model(torch.randn(2, 1, 18, 15)).sum().backward()
+    added = [p for name, p in model.named_parameters() if ".attention." in name]
+    assert all(p.grad is not None for p in added)

@@ -78,11 +78,15 @@ def _check_place(model: nn.Module, name: str, host: nn.Module) -> None:
     path, _, _ = name.rpartition(".")
     residual = model.get_submodule(path)
     last = "bn3" if hasattr(residual, "bn3") else "bn2"
-    scales = isinstance(host, _BatchNorm) and host.affine
-    if not (re.fullmatch(rf"(.+\.)?layer[1-4]\.\d+\.{last}", name) and scales):
+    if not re.fullmatch(rf"(.+\.)?layer[1-4]\.\d+\.{last}", name):
         raise ValueError(
             f"the attention at {name!r} is not after the last BatchNorm of a ResNet's block, such "
             "as 'layer1.0.bn3', where `se` stands; only there it can be folded"
+        )
+    if not (isinstance(host, _BatchNorm) and host.affine):
+        raise ValueError(
+            f"the attention at {name!r} is after a {type(host).__name__}({host.extra_repr()}), and "
+            "only a BatchNorm with weights takes over the factor of the gate"
         )
     if any(key.startswith("se.") for key in residual.state_dict()):
         raise ValueError(

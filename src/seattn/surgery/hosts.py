@@ -3,7 +3,7 @@
 import difflib
 import fnmatch
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from torch import nn
@@ -58,7 +58,14 @@ def _select(modules: dict[str, nn.Module], at: Place) -> set[str]:
     elif callable(at):
         chosen = {name for name, module in modules.items() if name and at(name, module)}
     else:
-        patterns = [at] if isinstance(at, str) else at
+        given: Any = at  # whatever a caller without type checks passes
+        several = isinstance(given, Iterable) and not isinstance(given, str)
+        patterns = list(given) if several else [given]
+        if not all(isinstance(pattern, str) for pattern in patterns):
+            raise TypeError(
+                f"`at` (={at!r}) must be 'auto', a name or pattern, several of these, a compiled "
+                "regular expression, or a function of name and module"
+            )
         chosen = {name for pattern in patterns for name in _matches(modules, pattern)}
     if not chosen:
         raise ValueError(f"`at` (={at!r}) matches no module; see `model.named_modules()`")
@@ -68,7 +75,7 @@ def _select(modules: dict[str, nn.Module], at: Place) -> set[str]:
 def _matches(modules: dict[str, nn.Module], pattern: str) -> list[str]:
     names = [name for name in modules if name and fnmatch.fnmatchcase(name, pattern)]
     if not names:
-        close = difflib.get_close_matches(pattern, modules, n=1)
+        close = difflib.get_close_matches(pattern, filter(None, modules), n=1)
         remedy = f"did you mean {close[0]!r}?" if close else "see `model.named_modules()`"
         raise ValueError(f"`at` {pattern!r} matches no module; {remedy}")
     return names

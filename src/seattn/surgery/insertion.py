@@ -38,7 +38,8 @@ def insert_attention(
 
     With ``init="identity"`` the outputs of the network, in training and in evaluation, and the
     gradients of its parameters are those of the network without blocks, bit for bit, and the blocks
-    have gradients in the first step. How depends on the block:
+    have gradients in the first step, unless the maps are zero, as behind a BatchNorm whose weight
+    starts as zero. How depends on the block:
 
     - its own ``init_identity_``, where it has one;
     - a sigmoid gate (``SEBlock``, ``SqueezeExcite``, ``ECABlock``, ``GlobalContext``,
@@ -73,8 +74,10 @@ def insert_attention(
     Raises:
         ValueError: ``at`` matches nothing, or a module that has a block already, sits in several
             places, does not run exactly once or returns no feature map; ``init`` is none of the
-            two; a block returns another shape, or one with ``init_identity_`` is not the identity.
-        TypeError: ``model`` is scripted, compiled or wrapped; ``block`` is no factory of modules.
+            two; a block returns another shape, or one with ``init_identity_`` is not the identity;
+            ``model`` is on the meta device.
+        TypeError: ``model`` is scripted, compiled or wrapped; ``block`` is no factory of modules;
+            ``at`` is of another type.
         Exception: Whatever ``block`` or the network raises, with a note where. ``model`` is as it
             was after any error.
 
@@ -176,6 +179,11 @@ def _check_model(model: nn.Module) -> None:
             )
     if any(map(is_lazy, model.parameters())):
         raise ValueError("`model` has uninitialised (lazy) parameters; run it once before")
+    if any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers())):
+        raise ValueError(
+            "`model` is on the meta device, where nothing can be run; call "
+            "`model.to_empty(device='cpu')` first"
+        )
 
 
 def _make(block: Callable[[int], nn.Module], host: Host) -> nn.Module:
