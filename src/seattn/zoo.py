@@ -108,6 +108,8 @@ def create_model(
         raise ValueError(f"`name` (={name!r}) is no network: {hint}")
     if out_indices is not None and not features_only:
         raise ValueError(f"`out_indices` (={out_indices}) needs `features_only=True`")
+    if adapt_input not in ("normalized", "sum", "mean"):
+        raise ValueError(f"`adapt_input` (={adapt_input!r}) must be 'normalized', 'sum' or 'mean'")
     builder = _BUILDERS[name]
     accepted = inspect.signature(builder).parameters
     unknown = [keyword for keyword in kwargs if keyword not in accepted]

@@ -79,11 +79,13 @@ def test_without_classes_the_network_returns_pooled_features(build, kind):
 
 
 @every_network
-def test_impossible_heads_are_refused(build):
+def test_impossible_heads_and_images_are_refused(build):
     with pytest.raises(ValueError, match=r"`global_pool` \(='mean'\) must be"):
         build(global_pool="mean")
     with pytest.raises(ValueError, match=r"`num_classes` \(=-1\)"):
         build(num_classes=-1)
+    with pytest.raises(ValueError, match=r"`in_chans` \(=0\) must be positive"):
+        build(in_chans=0)
     with pytest.raises(ValueError, match=r"`num_classes` \(=3\) needs pooled features"):
         build(num_classes=3, global_pool="")
 

@@ -169,6 +169,12 @@ def test_nothing_else_is_taken_for_random_weights(pretrained):
         create_model("resnet18", pretrained=pretrained)
 
 
+def test_an_unknown_adaptation_is_refused_before_anything_is_fetched(hub):
+    with pytest.raises(ValueError, match=r"`adapt_input` \(='luma'\)"):
+        create_model("resnet18", pretrained=True, adapt_input="luma", **SMALL)
+    assert hub.requests == 0
+
+
 def test_a_stated_sha256_is_required(hub, monkeypatch):
     serve(hub)
     monkeypatch.setitem(table._SHA256, CFG.repository, "0" * 64)

@@ -217,6 +217,15 @@ def test_integers_for_floats_are_refused():
     assert_refused(network(), weights, "`fc.bias` is of torch.int8")
 
 
+@pytest.mark.parametrize(
+    ("change", "match"), [(lambda t: t.to("meta"), "no numbers"), (Tensor.to_sparse, "to_dense")]
+)
+def test_tensors_that_cannot_be_copied_are_refused_before_any_is(change, match):
+    state = network().state_dict()
+    # the last tensor: those before it would be copied first
+    assert_refused(network(), state | {"fc.bias": change(state["fc.bias"])}, "`fc.bias`", match)
+
+
 def test_counters_that_were_cast_with_all_else_load_if_they_are_integers():
     weights = {key: value.half() for key, value in network().state_dict().items()}
     net = network()
@@ -285,6 +294,15 @@ def test_the_classifier_of_a_wrapped_network_is_found(classes):
     report = load_weights(net, network().state_dict(), keep_classifier=True)
     assert report.ignored.keys() == {"fc.weight", "fc.bias"}
     assert len(report.kept) == (2 if classes else 0)
+
+
+def test_two_classifiers_are_kept():
+    net, other = network(), network()
+    net.get_classifier = lambda: (net.fc, net.layer4[0].se.fc2)  # as timm's distilled networks
+    report = load_weights(net, other.state_dict(), keep_classifier=True)
+    assert report.ignored.keys() == {
+        f"{layer}.{kind}" for layer in ("fc", "layer4.0.se.fc2") for kind in ("weight", "bias")
+    }
 
 
 def classified(classes: int) -> nn.Module:

@@ -89,6 +89,13 @@ def test_a_pickled_network_is_refused_and_nothing_unpickled(as_zip, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_torchscript_program_is_named_as_such(state, tmp_path):
+    traced = torch.jit.trace(torch.nn.ReLU(), torch.ones(1))
+    torch.jit.save(traced, tmp_path / "model.ts")
+    with pytest.raises(ValueError, match=r"model.ts.*is a TorchScript program.*torch.jit.load"):
+        load_weights(network(), tmp_path / "model.ts")
+
+
 @pytest.mark.parametrize("content", [b"", b"<!DOCTYPE html><html>", b"\x00" * 80])
 def test_a_file_of_something_else_is_refused(content, tmp_path):
     (tmp_path / "weights.pth").write_bytes(content)

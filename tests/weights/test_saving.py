@@ -296,6 +296,20 @@ def test_a_description_of_pretrained_weights_of_another_kind_is_refused(folder, 
         load_model(folder)
 
 
+@pytest.mark.parametrize("arguments", [None, [], {"attention": {"klass": "SEBlock"}}])
+def test_a_damaged_configuration_is_refused(folder, arguments):
+    edit(folder, lambda config: config.update(arguments=arguments))
+    with pytest.raises(ValueError, match=r"config.json.*(has no `arguments`|is no block)"):
+        load_model(folder)
+
+
+def test_half_a_file_of_weights_is_refused(folder):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"model.safetensors.*not a complete one"):
+        load_model(folder)
+
+
 def test_weights_of_another_network_are_named(folder):
     edit(folder, lambda config: config["arguments"].update(attention=None))
     with pytest.raises(RuntimeError, match=r"layer1.0.se.fc1.weight"):

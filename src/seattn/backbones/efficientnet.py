@@ -94,6 +94,8 @@ class EfficientNet(Backbone):
         self._arguments = {k: v for k, v in arguments.items() if k not in ("self", "__class__")}
         if output_stride not in (32, 16, 8):
             raise ValueError(f"`output_stride` (={output_stride}) must be 32, 16 or 8")
+        if in_chans < 1:
+            raise ValueError(f"`in_chans` (={in_chans}) must be positive")
         self.in_chans = in_chans
         self.num_classes = num_classes
         self.num_features = _round_channels(1280 * width)

@@ -129,6 +129,8 @@ class ResNet(Backbone):
         _check_choice("stride_on", stride_on, ("conv2", "conv1"))
         _check_choice("output_stride", output_stride, (32, 16, 8))
         _check_choice("spatial_dims", spatial_dims, (1, 2, 3))
+        if in_chans < 1:
+            raise ValueError(f"`in_chans` (={in_chans}) must be positive")
         small = stem == "small"
         if small and output_stride != 32:
             raise ValueError(

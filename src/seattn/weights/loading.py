@@ -177,8 +177,11 @@ def _set_aside(
 def _classifiers(model: nn.Module) -> tuple[str, ...]:
     """Return how the keys of the last layer begin."""
     if callable(get := getattr(model, "get_classifier", None)):
-        head = get()
-        return tuple(f"{name}." for name, module in model.named_modules() if module is head)
+        found = get()
+        heads = found if isinstance(found, tuple) else (found,)  # timm's distilled ones have two
+        return tuple(
+            f"{name}." for name, module in model.named_modules() if any(module is h for h in heads)
+        )
     prefix, _ = strip_prefix(model.state_dict())
     return tuple(f"{prefix}{name}." for name in _CLASSIFIERS)
 

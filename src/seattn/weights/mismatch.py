@@ -58,6 +58,10 @@ def _difference(given: Tensor, wanted: Tensor) -> str:
         elif given.dim() == 4 and wanted.dim() == 5:
             shapes += ": `inflate` makes 2D kernels 3D"
         return shapes
+    if given.is_meta:
+        return "is on the meta device: it has a shape and no numbers"
+    if given.layout is not torch.strided:
+        return f"is of layout {given.layout}: `.to_dense()` makes it an ordinary tensor"
     if given.is_floating_point() != wanted.is_floating_point() and not _is_count(given, wanted):
         return f"is of {given.dtype}, the network's of {wanted.dtype}"
     return ""

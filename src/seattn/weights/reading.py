@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["Checkpoint", "read_checkpoint", "strip_prefix"]
+__all__ = ["Checkpoint", "read_checkpoint", "read_safetensors", "strip_prefix"]
 
 _CONTAINERS = (
     "state_dict", "state_dict_ema", "model", "model_ema", "ema", "model_state_dict",
@@ -123,7 +123,12 @@ def _read_file(path: Path) -> object:
             "run `git lfs pull` where it comes from, or download the file itself"
         )
     if start[8:9] == b"{":  # after the header's length, the header, in JSON
-        return _read_safetensors(path)
+        return read_safetensors(path)
+    if _is_torchscript(path):
+        raise ValueError(
+            f"`weights` (={str(path)!r}) is a TorchScript program, which brings its own network: "
+            "where you trust it, pass `torch.jit.load(path).state_dict()`"
+        )
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -138,7 +143,20 @@ def _read_file(path: Path) -> object:
         raise ValueError(_damaged(path)) from error
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
+def _is_torchscript(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is damaged.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 

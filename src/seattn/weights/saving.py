@@ -13,6 +13,7 @@ from torch import nn
 from seattn import attention, backbones
 from seattn.backbones import EfficientNet, ResNet
 from seattn.weights.pretrained_config import PretrainedConfig
+from seattn.weights.reading import read_safetensors
 
 __all__ = ["load_model", "save_model"]
 
@@ -25,7 +26,10 @@ def save_model(model: ResNet | EfficientNet, folder: str | Path) -> None:
     """Write a network into a folder, from which ``load_model`` rebuilds it bit by bit.
 
     ``model.safetensors`` holds the tensors by timm's names, in their dtype; ``config.json`` the
-    class, its arguments, and ``pretrained_cfg``. Both are replaced if they exist.
+    class, its arguments, and ``pretrained_cfg``. Both are replaced if they exist. What is no part
+    of these comes back as in a new network: ``requires_grad``, gradient checkpointing, and the
+    memory format, whose convolutions may round otherwise
+    (``.to(memory_format=torch.channels_last)`` sets it again).
 
     Args:
         model: One of our networks, on any device, in any mode; it is not changed.
@@ -88,11 +92,10 @@ def load_model(
 
     Raises:
         FileNotFoundError: One of the two files is not there.
-        ValueError: ``config.json`` is not one of ``save_model``, or of a later version of it.
+        ValueError: ``config.json`` is not one of ``save_model``, or of a later version of it; the
+            file of weights is damaged.
         RuntimeError: The weights are those of another network; the keys are named.
     """
-    from safetensors.torch import load_file
-
     path = Path(folder) / _CONFIG
     config = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(config, dict) or config.get("format") != _FORMAT:
@@ -102,13 +105,16 @@ def load_model(
         )
     if config.get("class") not in _NETWORKS:
         raise ValueError(f"`{path}`: `class` (={config.get('class')!r}) is no network of seattn")
+    if not isinstance(config.get("arguments"), dict):
+        raise ValueError(f"`{path}` has no `arguments` to build the network with")
     arguments = {key: _decode(value) for key, value in config["arguments"].items()}
     pretrained_cfg = _decode_pretrained(config.get("pretrained_cfg"))
     with torch.device("meta"):
         model = _NETWORKS[config["class"]](**arguments)
     model.pretrained_cfg = pretrained_cfg
+    weights = read_safetensors(Path(folder) / _WEIGHTS)
     # Cloned: the file's tensors lie at any address, and some kernels round by the address.
-    tensors = {key: tensor.clone() for key, tensor in load_file(Path(folder) / _WEIGHTS).items()}
+    tensors = {key: tensor.clone() for key, tensor in weights.items()}
     model.load_state_dict(tensors, assign=True)
     return model.to(device or "cpu").eval()
 
@@ -139,9 +145,9 @@ def _decode(value: Any) -> Any:
         return tuple(_decode(item) for item in value)
     if not isinstance(value, dict):
         return value
-    block = _find_class(value["class"])
+    block = _find_class(str(value.get("class")))
     if block is None:
-        raise ValueError(f"`{_CONFIG}`: `class` (={value['class']!r}) is no block of seattn")
+        raise ValueError(f"`{_CONFIG}`: `class` (={value.get('class')!r}) is no block of seattn")
     if "arguments" not in value:
         return block
     return functools.partial(block, **{k: _decode(item) for k, item in value["arguments"].items()})
