@@ -124,6 +124,17 @@ def test_gates_are_recorded_under_gradient_checkpointing():
         assert torch.equal(gate, plain[name])
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("part", ["", "layer2"])
+def test_gates_of_compiled_code_are_recorded(part):
+    model, x = se_resnet18(layers=(1, 1, 1, 1), num_classes=2).eval(), torch.randn(2, 3, 32, 32)
+    model.get_submodule(part).compile(backend="eager")
+    model(x)  # what is compiled now has no hooks
+    with record_gates(model) as gates:
+        model(x)
+    assert list(gates) == [f"layer{i}.0.se" for i in (1, 2, 3, 4)]
+
+
 def test_recording_in_training_shows_batchnorm_no_batch_twice():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(1, 16, 3), CBAMBlock(16))

@@ -451,6 +451,16 @@ def test_lazy_networks_have_to_run_first():
     assert insert_attention(model, SEBlock, at="0").names == ["0"]
 
 
+def test_a_map_that_overflows_is_named_as_such():
+    model = nn.Sequential(nn.Conv2d(1, 16, 3), nn.ReLU()).half()
+    nn.init.constant_(model[0].weight, 3e4)
+    with pytest.raises(ValueError, match=r"map at '1' is not finite.*`example_input`"):
+        insert_attention(model, SEBlock, at="1")
+    assert insert_attention(
+        model, SEBlock, at="1", example_input=torch.full((1, 1, 9, 9), 0.1, dtype=torch.half)
+    )
+
+
 def test_a_network_without_memory_is_refused():
     model = small_resnet().to("meta")
     with pytest.raises(ValueError, match=r"meta device.*to_empty"):

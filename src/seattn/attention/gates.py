@@ -1,5 +1,6 @@
 """What the gates of a network did to a batch."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -18,7 +19,8 @@ def record_gates(model: nn.Module) -> Iterator[dict[str, Tensor]]:
 
     A block counts if its *class* defines ``gate``, as that of ``SEBlock`` does (in timm's blocks
     ``gate`` is a child module, the sigmoid). The gate is computed a second time, from what the
-    block was given. Hooks are on the model inside the ``with`` block only.
+    block was given. Hooks are on the model inside the ``with`` block only. What ``torch.compile``
+    made before knows nothing of them, so inside the block compiled modules run eagerly.
 
     Args:
         model: Any network; blocks may sit at any depth. Its mode and gradients are left alone.
@@ -41,6 +43,8 @@ def record_gates(model: nn.Module) -> Iterator[dict[str, Tensor]]:
     """
     gates: dict[str, Tensor] = {}
     with ExitStack() as hooks:
+        if "torch._dynamo" in sys.modules:  # else nothing is compiled, and the import takes seconds
+            hooks.enter_context(torch.compiler.set_stance("force_eager"))
         for name, module in model.named_modules():
             if callable(getattr(type(module), "gate", None)):
                 hook = partial(_record, gates, name)

@@ -67,6 +67,11 @@ def _check_run(
     output: Tensor,
 ) -> None:
     runs.append(name)
+    if identity and not args[0].isfinite().all():
+        raise ValueError(
+            f"the map at {name!r} is not finite on the example, so that no block can be shown to "
+            "be the identity there; `example_input` takes an image like those of the training"
+        )
     if identity and not torch.allclose(*args, output, rtol=0, atol=0, equal_nan=True):
         raise ValueError(
             f"`block` at {name!r} is not the identity: its `init_identity_` does not make it one; "
