@@ -6,6 +6,7 @@ import pytest
 import timm
 import torch
 import torchvision
+from monai.networks import nets
 from monai.networks.nets import senet as monai_senet
 from timm.models import senet as legacy_senet
 from torch import Tensor, nn
@@ -300,6 +301,20 @@ def test_a_network_that_cannot_hold_a_tensor_names_it():
         load_weights(network, ours(Bottleneck, SHORT, **se).state_dict())
     assert "unexpected: `layer1.0.se.fc1.bias` is not zero" in str(caught.value)
     assert str(caught.value).count("\n") == 2 * sum(SHORT)
+
+
+@pytest.mark.parametrize(
+    ("build", "last"),
+    [
+        (partial(nets.DenseNet121, spatial_dims=2, in_channels=3), "class_layers.out"),
+        (partial(nets.EfficientNetBN, "efficientnet-b0", pretrained=False), "_fc"),
+    ],
+)
+def test_the_classifiers_of_monais_networks_are_kept(build, last):
+    classes = "out_channels" if last == "class_layers.out" else "num_classes"
+    state = build(**{classes: 5}).state_dict()
+    report = load_weights(build(**{classes: 2}), state, keep_classifier=True)
+    assert report.kept.keys() == {f"{last}.weight", f"{last}.bias"}
 
 
 @pytest.mark.parametrize("name", ["densenet121", "convnext_tiny", "efficientnet_b0", "r3d_18"])

@@ -17,7 +17,10 @@ from seattn.weights.translation import translate
 
 __all__ = ["load_weights"]
 
-_CLASSIFIERS = ("fc", "classifier", "head", "heads", "last_linear")
+_CLASSIFIERS = (
+    "fc", "classifier", "head", "heads", "last_linear",
+    "class_layers", "_fc",  # MONAI's DenseNet and EfficientNet
+)  # fmt: skip
 
 
 def load_weights(
