@@ -6,6 +6,7 @@ from seattn.data.errors import (
     CacheError,
     DecodeError,
     DicomError,
+    GeometryError,
     HeaderError,
     LabelError,
     LimitError,
@@ -20,6 +21,7 @@ from seattn.data.meta import DicomMeta
 from seattn.data.phantom import make_ankle_phantom
 from seattn.data.roi import bone_mask
 from seattn.data.sample import Sample
+from seattn.data.series import DicomVolume, read_series
 from seattn.data.split import split_by_patient, split_hash
 from seattn.data.transforms import RandomAffine, RandomContrast, RandomFlip, RandomNoise, augment
 
@@ -32,7 +34,9 @@ __all__ = [
     "DicomImage",
     "DicomIndex",
     "DicomMeta",
+    "DicomVolume",
     "Failure",
+    "GeometryError",
     "HeaderError",
     "IndexRow",
     "LabelError",
@@ -51,6 +55,7 @@ __all__ = [
     "bone_mask",
     "make_ankle_phantom",
     "read_dicom",
+    "read_series",
     "split_by_patient",
     "split_hash",
 ]

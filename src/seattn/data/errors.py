@@ -10,6 +10,7 @@ __all__ = [
     "CacheError",
     "DecodeError",
     "DicomError",
+    "GeometryError",
     "HeaderError",
     "LabelError",
     "LimitError",
@@ -69,6 +70,10 @@ class DecodeError(DicomError):
 
 class LimitError(DicomError):
     """A file that asks for more memory than this library is ready to give."""
+
+
+class GeometryError(DicomError):
+    """Slices that do not make a volume."""
 
 
 class ScanError(DicomError):

@@ -1,0 +1,193 @@
+"""Reads the slices of a series as one volume, in the order in which they lie in the patient."""
+
+import math
+import os
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from seattn.data.containment import attempt, quiet_pydicom
+from seattn.data.dicom import Units, read_dicom
+from seattn.data.errors import DicomError, GeometryError, HeaderError
+from seattn.data.file_rows import read_rows
+from seattn.data.header import open_regular, read_header
+from seattn.data.index import DicomIndex
+from seattn.data.meta import DicomMeta, describe
+
+__all__ = ["DicomVolume", "read_series"]
+
+_ALIKE = 1e-3  # largest difference of direction cosines, and of spacings in mm, that are the same
+_STEP = 0.01  # of the distance between slices: largest deviation from even steps
+_ROUNDING = 0.01  # mm: what rounding of positions to two decimals does to a distance
+
+
+@dataclass(frozen=True)
+class DicomVolume:
+    """A volume, and where it lies in the patient.
+
+    Attributes:
+        pixels: float32 (1, D, H, W), or the type of the file for units "stored".
+        affine: float64 (4, 4): takes the index (d, h, w, 1) of a voxel to x, y, z in mm of its
+            centre, in the patient's axes of DICOM: x to the left, y to the back, z to the head.
+        spacing: Distance in mm between the centres of slices, rows and columns.
+        slices: For each slice the path of its file and its frame, in the order of the volume.
+        meta: What is known about the first slice.
+    """
+
+    pixels: torch.Tensor
+    affine: torch.Tensor
+    spacing: tuple[float, float, float]
+    slices: tuple[tuple[str, int], ...]
+    meta: DicomMeta
+
+
+def read_series(
+    source: DicomIndex | str | os.PathLike[str],
+    *,
+    units: Units = "modality",
+    window: Sequence[float] | None = None,
+) -> DicomVolume:
+    """Read one series as a volume.
+
+    Slices are put in order by (0020,0032) *Image Position Patient* along the normal of (0020,0037)
+    *Image Orientation Patient* (PS3.3 section C.7.6.2.1.1), and never by (0020,0013) *Instance
+    Number*, which need not follow it. They must be parallel, of one shape, and evenly spaced along
+    a line. That line may be tilted against the normal, as with a tilted gantry: then ``affine``
+    holds the shear.
+
+    Args:
+        source: The rows of one series, such as one value of ``index.group_by("series")``; or a
+            folder that holds one series and nothing else of DICOM, or one file with many frames.
+        units: As in ``read_dicom``.
+        window: As in ``read_dicom``.
+
+    Raises:
+        GeometryError: The slices make no volume; the text names two that do not fit, and how.
+        DicomError: A file cannot be used.
+        ValueError: ``source`` holds no image or two series or more; or as for ``read_dicom``.
+
+    Examples:
+        >>> import tempfile, pathlib
+        >>> from seattn.data import DicomIndex, read_series
+        >>> index = DicomIndex(pathlib.Path(tempfile.mkdtemp()), ())
+        >>> read_series(index)
+        Traceback (most recent call last):
+        ValueError: `source` holds no image.
+    """
+    index = source if isinstance(source, DicomIndex) else _index_of(Path(source))
+    if not index.rows:
+        raise ValueError("`source` holds no image.")
+    if (series := len({row.series for row in index.rows})) > 1:
+        raise ValueError(
+            f'`source` holds {series} series; take one of the values of `index.group_by("series")`.'
+        )
+    slices = [(row.path, row.frame) for row in index.rows]
+    facts = [_facts(index.root, *each) for each in slices]
+    order, step = _order(slices, facts)
+    slices, first = [slices[i] for i in order], facts[order[0]]
+    affine = _affine(first, step)
+    shape = (1, len(slices), first.rows, first.columns)
+    pixels = torch.empty(0)
+    for depth, (path, frame) in enumerate(slices):
+        image = read_dicom(index.root / path, units=units, window=window, frame=frame).pixels
+        if depth == 0:
+            pixels = image.new_empty(shape)
+        if len(image) != 1 or image.dtype != pixels.dtype:
+            raise GeometryError(path, "series", "colour, or stored in another type than the first")
+        pixels[:, depth] = image
+    spacing = torch.from_numpy(affine[:3, :3]).norm(dim=0).tolist()
+    return DicomVolume(pixels, torch.from_numpy(affine), tuple(spacing), tuple(slices), first)
+
+
+def _index_of(path: Path) -> DicomIndex:
+    key = secrets.token_bytes(32)  # nobody sees the pseudonyms
+    if not path.is_file():
+        return DicomIndex.scan(path, key=key, progress=False)
+    outcome = read_rows(path.parent, key, path.name)
+    if outcome.failure is not None:
+        raise DicomError(path, outcome.failure.stage, outcome.failure.reason)
+    return DicomIndex(path.parent, outcome.rows)
+
+
+def _facts(root: Path, path: str, frame: int) -> DicomMeta:
+    with (
+        quiet_pydicom,
+        attempt(root / path, "open", DicomError, open_regular, root / path) as file,
+    ):
+        header = attempt(root / path, "header", HeaderError, read_header, root / path, file)
+        return attempt(root / path, "meta", HeaderError, describe, header, frame, None)
+
+
+def _order(
+    slices: Sequence[tuple[str, int]], facts: Sequence[DicomMeta]
+) -> tuple[list[int], NDArray[np.float64]]:
+    """Sort the slices along their normal; return their order and the step between neighbours."""
+    _check_alike(slices, facts)
+    position = np.array([each.position for each in facts])
+    orientation = np.array(facts[0].orientation)
+    depth = position @ np.cross(orientation[:3], orientation[3:])
+    order = np.argsort(depth, kind="stable").tolist()
+    distances = np.diff(depth[order])
+    usual = float(np.median(distances))
+    tolerance = max(_STEP * usual, _ROUNDING)
+    for i, distance in enumerate(distances):
+        below, above = slices[order[i]], slices[order[i + 1]]
+        if distance <= tolerance:
+            raise _misfit(above, f"lies at the same place as {_named(below)}")
+        if abs(distance - usual) > tolerance:
+            raise _misfit(
+                above,
+                f"lies {distance:.4g} mm from {_named(below)}, where others are {usual:.4g} mm "
+                "apart: a slice is missing, or the distances vary",
+            )
+    step = (position[order[-1]] - position[order[0]]) / (len(slices) - 1)
+    line = position[order[0]] + np.arange(len(slices))[:, None] * step
+    aside = np.linalg.norm(position[order] - line, axis=1)
+    if aside.max() > tolerance * len(slices):
+        raise _misfit(slices[order[int(aside.argmax())]], "lies beside the line of the others")
+    return order, step
+
+
+def _check_alike(slices: Sequence[tuple[str, int]], facts: Sequence[DicomMeta]) -> None:
+    first = facts[0]
+    for name, each in zip(slices, facts, strict=True):
+        if each.position is None or each.orientation is None:
+            raise _misfit(name, "has no position or no orientation in the patient")
+        if each.spacing is None or each.spacing_source != "PixelSpacing":
+            raise _misfit(name, "has no Pixel Spacing")
+        for what, values, wanted in (
+            ("shape", (each.rows, each.columns), (first.rows, first.columns)),
+            ("Pixel Spacing", each.spacing, first.spacing),
+            ("orientation", each.orientation, first.orientation),
+        ):
+            if not np.allclose(values, wanted or (), rtol=0, atol=_ALIKE):
+                raise _misfit(name, f"has another {what} than {_named(slices[0])}")
+    if len(slices) == 1:
+        raise _misfit(slices[0], "is a single slice, and a volume has two or more")
+
+
+def _misfit(name: tuple[str, int], reason: str) -> GeometryError:
+    path, frame = name
+    return GeometryError(path, "series", f"frame {frame} {reason}")
+
+
+def _named(name: tuple[str, int]) -> str:
+    path, frame = name
+    return f"frame {frame} of {path}"
+
+
+def _affine(first: DicomMeta, step: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Columns: one slice, one row, one column further; the centre of the first voxel."""
+    row, column = first.spacing or (math.nan, math.nan)  # None was refused
+    orientation = np.array(first.orientation)
+    affine = np.eye(4)
+    affine[:3, 0] = step
+    affine[:3, 1] = orientation[3:] * row
+    affine[:3, 2] = orientation[:3] * column
+    affine[:3, 3] = first.position
+    return affine
