@@ -16,7 +16,9 @@ from seattn.data.errors import (
     SplitError,
     UnsupportedSyntaxError,
 )
+from seattn.data.extend import extend_split
 from seattn.data.index import DicomIndex, Failure, IndexRow
+from seattn.data.kfold import kfold_by_patient
 from seattn.data.meta import DicomMeta
 from seattn.data.phantom import make_ankle_phantom
 from seattn.data.roi import bone_mask
@@ -53,6 +55,8 @@ __all__ = [
     "UnsupportedSyntaxError",
     "augment",
     "bone_mask",
+    "extend_split",
+    "kfold_by_patient",
     "make_ankle_phantom",
     "read_dicom",
     "read_series",
