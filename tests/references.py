@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from seattn.data.index import IndexRow
+
 # ---- attention ------------------------------------------------------------------------------
 
 
@@ -282,6 +284,35 @@ def window_value(x: float, center: float, width: float, function: str) -> float:
     if x > center + width / 2:
         return 1.0
     return (x - center) / width + 0.5
+
+
+def joined_rows(rows: Sequence[IndexRow], join: Sequence[object]) -> list[set[int]]:
+    """The positions of the rows of each group: any two groups that share something become one."""
+    shares: list[set[tuple[str, object]]] = [
+        {
+            (kind, value)
+            for kind, value in [
+                ("patient", row.patient),
+                ("study", row.study),
+                ("frame", row.frame_of_reference),
+                ("pixels", row.pixels),
+                ("key", key),
+            ]
+            if value not in ("", None)
+        }
+        for row, key in zip(rows, join, strict=True)
+    ]
+    groups = [{i} for i in range(len(rows))]
+    merged = True
+    while merged:
+        merged = False
+        for a, b in itertools.combinations(range(len(groups)), 2):
+            if shares[a] & shares[b]:
+                groups[a] |= groups.pop(b)
+                shares[a] |= shares.pop(b)
+                merged = True
+                break
+    return groups
 
 
 def split_imbalance(parts: Sequence[Sequence[Sequence[int]]], fractions: Sequence[float]) -> float:

@@ -1,10 +1,13 @@
 """Hypothesis strategies shared by the tests. One section per module."""
 
 import math
+from dataclasses import replace
 
 import hypothesis.strategies as st
 import torch
 from torch import Tensor
+
+from seattn.data.index import IndexRow
 
 # ---- attention ------------------------------------------------------------------------------
 
@@ -85,3 +88,22 @@ def studies(draw: st.DrawFn) -> list[list[int]]:
     """
     labels = st.lists(st.integers(0, 2), min_size=1, max_size=4)
     return [[0], [1], [2]] * 5 + draw(st.lists(labels, max_size=15))
+
+
+@st.composite
+def archives(draw: st.DrawFn) -> list[IndexRow]:
+    """Rows of 15 patients of one image, whose class is known, and of others who share things."""
+    rows = [archive_row(k, f"lone {k}", label=k % 3) for k in range(15)]
+    shared = st.tuples(*[st.sampled_from(["", "", "1", "2", "3", "4"])] * 3)
+    others = st.tuples(st.integers(0, 9), shared, st.integers(0, 2))
+    for k, (patient, (study, place, pixels), label) in enumerate(
+        draw(st.lists(others, max_size=25)), start=15
+    ):
+        row = archive_row(k, f"patient {patient}", label=label)
+        rows.append(replace(row, study=study, frame_of_reference=place, pixels=pixels))
+    return rows
+
+
+def archive_row(number: int, patient: str, *, label: int | None = None) -> IndexRow:
+    """Make the row of a file that shares its patient alone."""
+    return IndexRow(f"{number}.dcm", 0, patient, "", "", "axial", 8, 8, 128, 0, label)

@@ -25,6 +25,8 @@ from seattn.data.roi import bone_mask
 from seattn.data.sample import Sample
 from seattn.data.series import DicomVolume, read_series
 from seattn.data.split import split_by_patient, split_hash
+from seattn.data.split_check import check_splits
+from seattn.data.split_report import Leak, NearDuplicate, SplitReport
 from seattn.data.transforms import RandomAffine, RandomContrast, RandomFlip, RandomNoise, augment
 
 __all__ = [
@@ -42,7 +44,9 @@ __all__ = [
     "HeaderError",
     "IndexRow",
     "LabelError",
+    "Leak",
     "LimitError",
+    "NearDuplicate",
     "NoImageError",
     "NotDicomError",
     "RandomAffine",
@@ -52,9 +56,11 @@ __all__ = [
     "Sample",
     "ScanError",
     "SplitError",
+    "SplitReport",
     "UnsupportedSyntaxError",
     "augment",
     "bone_mask",
+    "check_splits",
     "extend_split",
     "kfold_by_patient",
     "make_ankle_phantom",

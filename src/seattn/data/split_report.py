@@ -1,0 +1,122 @@
+"""What a check of a split has found, and how it reads."""
+
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from seattn.data.errors import SplitError
+
+__all__ = ["Leak", "NearDuplicate", "SplitReport"]
+
+
+@dataclass(frozen=True)
+class Leak:
+    """Something that only one part may have, and several do.
+
+    Attributes:
+        kind: "patient", "study", "frame of reference", "pixels" or, of ``join``, "key".
+        parts: The positions of the parts.
+        value: The pseudonym, hash or key that they share; no part of the ``repr``.
+    """
+
+    kind: str
+    parts: tuple[int, ...]
+    value: Hashable = field(repr=False)
+
+
+@dataclass(frozen=True)
+class NearDuplicate:
+    """Two images of different parts that are nearly the same, of patients not known to be one.
+
+    Attributes:
+        parts: The positions of their parts.
+        rows: The positions of the images in ``parts[...].rows``.
+        correlation: The zero-mean normalised correlation of their thumbnails.
+    """
+
+    parts: tuple[int, int]
+    rows: tuple[int, int]
+    correlation: float
+
+
+@dataclass(frozen=True)
+class SplitReport:
+    """What ``check_splits`` has found; ``print`` shows a summary without pseudonyms.
+
+    Attributes:
+        root: The folder of the first part.
+        patients: The number of patients in each part, those joined counted as one.
+        images: The number of images in each part.
+        leaks: What is in several parts, and may be in one only.
+        near_duplicates: At most 1000 pairs of images, the most alike first; None if no images were
+            given to look for them.
+        near_duplicate_count: The number of all such pairs.
+        patient_deviation: The largest difference between a part's share of the patients and its
+            fraction.
+        class_deviations: For each class the largest difference between a part's share of the images
+            and its fraction; nan if no image is of that class.
+        absent: The classes that a part has no image of, as pairs (part, class).
+    """
+
+    root: Path
+    patients: tuple[int, ...]
+    images: tuple[int, ...]
+    leaks: tuple[Leak, ...]
+    near_duplicates: tuple[NearDuplicate, ...] | None
+    near_duplicate_count: int
+    patient_deviation: float
+    class_deviations: Mapping[str, float]
+    absent: tuple[tuple[int, str], ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether no part is empty, nothing is shared or nearly so, and no class is absent."""
+        return not self._problems()
+
+    def raise_if_bad(self) -> None:
+        """Raise an error unless ``ok``; imbalance alone is none.
+
+        Raises:
+            SplitError: With all that is wrong.
+        """
+        if problems := self._problems():
+            raise SplitError(self.root, "check", "; ".join(problems))
+
+    def __str__(self) -> str:
+        """Say what was found, in some lines."""
+        deviations = {"patients": self.patient_deviation}
+        deviations |= {f"class {name}": value for name, value in self.class_deviations.items()}
+        lines = [
+            f"part {p + 1}: patients {patients}, images {images}"
+            for p, (patients, images) in enumerate(zip(self.patients, self.images, strict=True))
+        ]
+        lines.append(
+            "largest deviation from the fractions: "
+            + ", ".join(f"{name} {value:.1%}" for name, value in deviations.items())
+        )
+        if self.near_duplicates is None:
+            lines.append("near-duplicates: not looked for, no images were given")
+        return "\n".join(lines + (self._problems() or ["nothing is in two parts"]))
+
+    def _problems(self) -> list[str]:
+        problems = [f"part {p + 1} is empty" for p, images in enumerate(self.images) if not images]
+        leaks = Counter((leak.kind, leak.parts) for leak in self.leaks)
+        problems += [
+            f"{count} shared {kind} in parts {_listed(parts)}"
+            for (kind, parts), count in leaks.items()
+        ]
+        if self.near_duplicates:
+            parts = sorted({p for pair in self.near_duplicates for p in pair.parts})
+            closest = self.near_duplicates[0].correlation
+            problems.append(
+                f"{self.near_duplicate_count} near-duplicates in parts {_listed(parts)}, with a "
+                f"correlation of up to {closest:.3f}"
+            )
+        problems += [f"class {name!r} is absent from part {p + 1}" for p, name in self.absent]
+        return problems
+
+
+def _listed(parts: Iterable[int]) -> str:
+    *others, last = (str(p + 1) for p in parts)
+    return f"{', '.join(others)} and {last}"
