@@ -11,7 +11,7 @@ from seattn.data.errors import SplitError
 from seattn.data.groups import group_rows
 from seattn.data.index import DicomIndex
 from seattn.data.kfold import kfold_by_patient
-from seattn.data.split import split_by_patient
+from seattn.data.split import split_hash
 from tests.strategies import archive_row, archives
 
 
@@ -37,12 +37,23 @@ def test_every_row_is_tested_once_and_no_group_is_torn(rows, k, seed):
     assert max(sizes) - min(sizes) <= 1
 
 
-def test_the_test_sets_are_the_parts_of_a_split():
-    rows = [archive_row(k, f"p{k // 2}", label=k % 3) for k in range(60)]
-    folds = kfold_by_patient(make_index(rows), 3, seed=7)
-    assert tuple(test for _, test in folds) == split_by_patient(
-        make_index(rows), *[1 / 3] * 3, seed=7
-    )
+def test_another_seed_gives_other_folds():
+    index = make_index([archive_row(k, f"p{k // 2}", label=k % 3) for k in range(60)])
+    folds = [
+        split_hash([test for _, test in kfold_by_patient(index, 3, seed=k)]) for k in (0, 0, 1)
+    ]
+    assert folds[0] == folds[1] != folds[2]
+
+
+@given(archives(), st.randoms(use_true_random=False))
+def test_the_order_of_the_rows_does_not_matter(rows, chance):
+    shuffled = rows.copy()
+    chance.shuffle(shuffled)
+    hashes = [
+        split_hash([test for _, test in kfold_by_patient(make_index(some))])
+        for some in (rows, shuffled)
+    ]
+    assert hashes[0] == hashes[1]
 
 
 def test_keys_keep_rows_together():
@@ -54,7 +65,7 @@ def test_keys_keep_rows_together():
 
 
 def test_too_few_patients_of_a_class_are_an_error():
-    rows = [archive_row(k, f"p{k}", label=k < 4) for k in range(30)]
+    rows = [archive_row(k, f"p{k}", label=int(k < 4)) for k in range(30)]
     with pytest.raises(SplitError, match="class 'b' would be absent from part 5 of 5"):
         kfold_by_patient(make_index(rows, "ab"), 5)
     joined = [replace(row, study="s", label=None) for row in rows]

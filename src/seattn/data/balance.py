@@ -64,12 +64,13 @@ def exchange(
     patients: NDArray[np.int64],
     fractions: NDArray[np.float64],
     movable: NDArray[np.bool_],
+    holder_weight: float,
 ) -> None:
     """Let pairs of groups change places, the best pair first, while that improves the balance.
 
     The imbalance is the sum, over the parts and over the columns of images, of groups with a class
     and of patients, of the squared difference between the part's share of the column and its
-    fraction.
+    fraction, for the last two kinds times ``holder_weight`` squared.
 
     Args:
         part: The part of each group, changed in place.
@@ -77,14 +78,17 @@ def exchange(
         patients: Patients of each group.
         fractions: The share of each part.
         movable: Which groups may change places.
+        holder_weight: How much it matters who has images, beside how many.
     """
     has = images > 0
     counts = np.concatenate([images, has[:, :-1], patients[:, None]], axis=1)
-    share = counts / np.maximum(counts.sum(0), 1)  # what each group holds of each column
+    weight = np.where(np.arange(counts.shape[1]) < images.shape[1], 1.0, holder_weight)
+    share = weight * counts / np.maximum(counts.sum(0), 1)  # what each group holds of each column
     while True:
         members = [np.flatnonzero(part == p) for p in range(len(fractions))]
         excess = [
-            share[each].sum(0) - wanted for each, wanted in zip(members, fractions, strict=True)
+            share[each].sum(0) - weight * wanted
+            for each, wanted in zip(members, fractions, strict=True)
         ]
         candidates = [each[movable[each]][:_CANDIDATES] for each in members]
         best_gain, pair = 0.0, [0, 0]

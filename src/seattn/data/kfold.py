@@ -12,9 +12,9 @@ def kfold_by_patient(
 ) -> tuple[tuple[DicomIndex, DicomIndex], ...]:
     """Split an index k times into training and test, so that every patient is in one test set.
 
-    The k test sets are the parts of ``split_by_patient`` with k equal fractions: disjoint,
-    stratified by class, equal to within one patient. For a validation set, split the training
-    set once more.
+    The test sets are disjoint, equal to within one patient, and stratified by class, as the parts
+    of ``split_by_patient`` are; between the patients and the images of a class, where both cannot
+    be even, folds prefer the images. For a validation set, split the training set once more.
 
     Args:
         index: As in ``split_by_patient``.
@@ -43,7 +43,8 @@ def kfold_by_patient(
     if k < 2:
         raise ValueError(f"`k` (={k}) must be at least 2.")
     names = group_rows(index.rows, join)
-    homes = place(index, names, [1 / k] * k, seed=seed, before={})
+    # A fold is small, and a rare class has few patients in it, of whom each weighs differently.
+    homes = place(index, names, [1 / k] * k, seed=seed, before={}, holder_weight=0.1)
     return tuple(
         (
             index.subset([i for i, home in enumerate(homes) if home != fold]),

@@ -27,6 +27,7 @@ def place(
     *,
     seed: int,
     before: Mapping[str, int],
+    holder_weight: float = 1.0,
 ) -> list[int]:
     """Find the part of each row.
 
@@ -36,6 +37,7 @@ def place(
         fractions: The share of each part.
         seed: Decides between equals.
         before: The parts of the groups that have one already and keep it.
+        holder_weight: How much the patients of each class matter, beside their images.
 
     Raises:
         SplitError: A class of the index is absent from one of the parts, or a part has no patient.
@@ -61,7 +63,7 @@ def place(
     free = apportion(int(new.sum()), free / max(free.sum(), 1))
     part = deal(images, part, free, np.random.default_rng(seed))
     _check(part, images, patients, index, len(shares))
-    exchange(part, images, patients, shares, new)
+    exchange(part, images, patients, shares, new, holder_weight)
     return [int(part[number[name]]) for name in names]
 
 

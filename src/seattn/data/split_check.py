@@ -70,7 +70,6 @@ def check_splits(
         part 1: patients 2, images 2
         part 2: patients 1, images 1
         largest deviation from the fractions: patients 0.0%
-        near-duplicates: not looked for, no images were given
         1 shared study in parts 1 and 2
     """
     _check_arguments(parts, fractions, images, join, threshold)
@@ -176,8 +175,7 @@ def _vectors(images: Images) -> torch.Tensor:
     elif isinstance(images, DicomDataset):
         images = images.loader(_BATCH)
     batches = (batch.image if isinstance(batch, Sample) else batch for batch in images)
-    vectors = [thumbnails(_tensor(batch)) for batch in batches]
-    return torch.cat(vectors) if vectors else torch.zeros(0, 1)
+    return torch.cat([torch.zeros(0), *(thumbnails(_tensor(batch)) for batch in batches)])
 
 
 def _tensor(batch: torch.Tensor | NDArray[Any]) -> torch.Tensor:

@@ -86,7 +86,7 @@ class SplitReport:
     def __str__(self) -> str:
         """Say what was found, in some lines."""
         deviations = {"patients": self.patient_deviation}
-        deviations |= {f"class {name}": value for name, value in self.class_deviations.items()}
+        deviations |= {f"class {name!r}": value for name, value in self.class_deviations.items()}
         lines = [
             f"part {p + 1}: patients {patients}, images {images}"
             for p, (patients, images) in enumerate(zip(self.patients, self.images, strict=True))
@@ -95,9 +95,10 @@ class SplitReport:
             "largest deviation from the fractions: "
             + ", ".join(f"{name} {value:.1%}" for name, value in deviations.items())
         )
+        sound = "no leak, no absent class, no near-duplicate"
         if self.near_duplicates is None:
-            lines.append("near-duplicates: not looked for, no images were given")
-        return "\n".join(lines + (self._problems() or ["nothing is in two parts"]))
+            sound = "no leak, no absent class; no images were given to look for near-duplicates"
+        return "\n".join([*lines, *(self._problems() or [sound])])
 
     def _problems(self) -> list[str]:
         problems = [f"part {p + 1} is empty" for p, images in enumerate(self.images) if not images]
