@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
 from torch.utils.data import DataLoader
 
 from seattn.data.dataset import DicomDataset
@@ -91,6 +93,33 @@ def test_a_planted_duplicate_and_a_shared_study_are_joined_and_reported():
     assert "1 shared study in parts 1 and 2" in str(report)
     with pytest.raises(SplitError, match="1 shared study in parts 1 and 2"):
         report.raise_if_bad()
+
+
+def test_real_files_under_a_second_patient_id_are_joined_and_reported(tmp_path):
+    for k in range(12):
+        dataset = dcmread(get_testdata_file("CT_small.dcm"))
+        dataset.PatientID = f"patient {k}"
+        dataset.PixelData = bytes([k]) * len(dataset.PixelData)
+        for tag in ("SOPInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID"):
+            setattr(dataset, tag, f"1.2.3.{k}")
+        dataset.save_as(tmp_path / f"{k:02}.dcm")
+    dataset = dcmread(tmp_path / "03.dcm")
+    dataset.PatientID, dataset.SOPInstanceUID = "alias", "1.2.3.90"
+    dataset.StudyInstanceUID = dataset.FrameOfReferenceUID = "1.2.3.91"
+    dataset.save_as(tmp_path / "98.dcm")
+    dataset.PatientID, dataset.SOPInstanceUID = "again", "1.2.3.92"
+    dataset.StudyInstanceUID, dataset.FrameOfReferenceUID = "1.2.3.7", "1.2.3.93"
+    dataset.PixelData = bytes(len(dataset.PixelData) - 2) + b"ab"
+    dataset.save_as(tmp_path / "99.dcm")
+
+    index = DicomIndex.scan(tmp_path, key="k", progress=False)
+    for seed in range(10):
+        parts = split_by_patient(index, seed=seed)
+        home = {row.path: p for p, part in enumerate(parts) for row in part.rows}
+        assert home["98.dcm"] == home["03.dcm"]
+        assert home["99.dcm"] == home["07.dcm"]
+    report = check_splits([index.subset(range(12)), index.subset([12, 13])])
+    assert sorted(leak.kind for leak in report.leaks) == ["pixels", "study"]
 
 
 def test_keys_of_the_user_leak_too():
