@@ -79,6 +79,11 @@ def test_equal_pixels_have_equal_hashes_and_others_others(tmp_path: Path, syntax
     assert a == b != c
 
 
+def test_the_frame_of_reference_of_an_atlas_is_nobodys_own(tmp_path: Path) -> None:
+    write_dicom(tmp_path / "a", PIXELS, FrameOfReferenceUID="1.2.840.10008.1.4.1.1")
+    assert scan(tmp_path).rows[0].frame_of_reference == ""
+
+
 def test_what_follows_the_pixels_does_not_change_their_hash(tmp_path: Path) -> None:
     for name, padding in {"a": None, "b": b"\0" * 8}.items():
         write_dicom(tmp_path / name, PIXELS, DataSetTrailingPadding=padding)

@@ -33,6 +33,8 @@ _TAGS = (
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
 )
+# Frames of reference that images of many patients share (PS3.6 table A-2).
+_ATLASES = "1.2.840.10008.1.4."
 _NOT_IMAGES = {
     "1.2.840.10008.5.1.4.1.1.66.4": "a segmentation, not an image",
     "1.2.840.10008.5.1.4.1.1.481.2": "a dose distribution, not an image",
@@ -136,7 +138,9 @@ def _pseudonyms(path: Path, dataset: "Dataset", key: bytes) -> tuple[str, str, s
     """Patient, study, series, place; a file without a Patient ID counts as a patient per study."""
     tags = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
     uids = (str(dataset.get(tag) or "") for tag in tags)
-    study, series, frame_of_reference = (pseudonym(uid, key) if uid else "" for uid in uids)
+    study, series, frame_of_reference = (
+        "" if uid.startswith(_ATLASES) else uid and pseudonym(uid, key) for uid in uids
+    )
     patient_id = str(dataset.get("PatientID") or "").strip()
     if not patient_id and not study:
         raise HeaderError(path, "header", "neither a Patient ID nor a Study Instance UID")
