@@ -164,7 +164,13 @@ def test_colour_images_go_through_with_a_network_of_three_channels(tmp_path):
         pixels = np.zeros((40, 40, 3), dtype=np.uint8)
         pixels[5:35, 5:35, number % 2] = 100 + number
         name = f"{number}.dcm"
-        write_dicom(tmp_path / name, pixels, PhotometricInterpretation="RGB", PatientID=name)
+        write_dicom(
+            tmp_path / name,
+            pixels,
+            PhotometricInterpretation="RGB",
+            PatientID=name,
+            StudyInstanceUID=f"1.{number}",
+        )
         rows.append(f"{name},{'red' if number % 2 == 0 else 'green'},{number}")
     (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
     config = dataclasses.replace(
