@@ -12,6 +12,8 @@ from seattn.data.index import IndexRow
 
 # ---- attention ------------------------------------------------------------------------------
 
+Affine = tuple[Tensor, Tensor]  # a weight or scale, and a bias or shift
+
 
 def se_gate(
     x: Tensor,
@@ -164,6 +166,112 @@ def global_context_transform(
         ]
         rows.append([_dot(row, normal) + b for row, b in zip(w2, b2, strict=True)])
     return torch.tensor(rows, dtype=x.dtype)
+
+
+def bam_gate(
+    x: Tensor,
+    mlp: Sequence[Affine],
+    convs: Sequence[Affine],
+    norms: tuple[Affine, Sequence[Affine]],
+    dilation: int,
+    combine: Callable[[Tensor, Tensor], Tensor],
+) -> Tensor:
+    """1 + M of Park et al. 2018, layer by layer; any rank. A layer is a weight and a bias."""
+    gates = []
+    for image in x:
+        means = image.flatten(1).mean(1)
+        hidden = _norm(mlp[0][0] @ means + mlp[0][1], norms[0]).clamp(min=0)
+        channel = mlp[1][0] @ hidden + mlp[1][1]
+        maps = image
+        for (weight, bias), norm in zip(convs[:-1], norms[1], strict=True):
+            maps = _norm(_convolve(maps, weight, bias, dilation), norm).clamp(min=0)
+        spatial = _convolve(maps, *convs[-1])[0]
+        logits = torch.stack([combine(c, spatial) for c in channel])
+        gates.append(1 + 1 / (1 + (-logits).exp()))
+    return torch.stack(gates)
+
+
+def triplet_gate(x: Tensor, kernels: Sequence[Tensor], norms: Sequence[Affine]) -> Tensor:
+    """The mean of the three gates of Misra et al. 2021: (C, W), (H, C) and (H, W)."""
+    gates = torch.empty_like(x)
+    for n, image in enumerate(x):
+        planes = (
+            torch.stack([image.max(1).values, image.mean(1)]),
+            torch.stack([image.max(2).values.T, image.mean(2).T]),
+            torch.stack([image.max(0).values, image.mean(0)]),
+        )
+        cw, hc, hw = (
+            1 / (1 + (-_norm(_convolve(plane, kernel), norm)[0]).exp())
+            for plane, kernel, norm in zip(planes, kernels, norms, strict=True)
+        )
+        for c, i, j in itertools.product(*(range(size) for size in image.shape)):
+            gates[n, c, i, j] = (cw[c, j] + hc[i, c] + hw[i, j]) / 3
+    return gates
+
+
+def gather_excite_gate(
+    x: Tensor,
+    extent: int,
+    gather: Sequence[tuple[Tensor, Affine]] = (),
+    mlp: Sequence[Affine] = (),
+) -> Tensor:
+    """Gather and excite of Hu et al. 2018, position by position; any rank.
+
+    ``gather`` has a depthwise kernel (C, 1, 3, ...) and a norm for each halving, or is empty.
+    """
+    gates = torch.empty_like(x)
+    for n, image in enumerate(x):
+        maps = image
+        for i, (kernel, norm) in enumerate(gather):
+            halves = [
+                _convolve(c[None], k[None], stride=2)[0] for c, k in zip(maps, kernel, strict=True)
+            ]
+            maps = _norm(torch.stack(halves), norm)
+            if mlp or i < len(gather) - 1:
+                maps = maps.clamp(min=0)
+        if not gather:
+            maps = torch.stack([_window_means(channel, extent) for channel in image])
+        if mlp:
+            (w1, b1), (w2, b2) = mlp
+            maps = _convolve(_convolve(maps, w1, b1).clamp(min=0), w2, b2)
+        for place in itertools.product(*(range(size) for size in image.shape[1:])):
+            source = [
+                i * small // size
+                for i, small, size in zip(place, maps.shape[1:], image.shape[1:], strict=True)
+            ]
+            gates[(n, slice(None), *place)] = 1 / (1 + (-maps[(slice(None), *source)]).exp())
+    return gates
+
+
+def _window_means(channel: Tensor, extent: int) -> Tensor:
+    """The mean around every e-th position, of those nearer than e along each axis."""
+    means = torch.empty([-(-size // extent) for size in channel.shape], dtype=channel.dtype)
+    for place in itertools.product(*(range(size) for size in means.shape)):
+        window = [slice(max(extent * i - extent + 1, 0), extent * i + extent) for i in place]
+        means[place] = channel[tuple(window)].mean()
+    return means
+
+
+def _convolve(
+    maps: Tensor, weight: Tensor, bias: Tensor | None = None, dilation: int = 1, stride: int = 1
+) -> Tensor:
+    """(C, *spatial) into (K, *spatial / stride), zeros outside, position by position."""
+    reach = dilation * (weight.shape[-1] - 1)
+    padded = F.pad(maps, (reach // 2, reach // 2) * (maps.ndim - 1))
+    sizes = [-(-size // stride) for size in maps.shape[1:]]
+    result = torch.empty(len(weight), *sizes, dtype=maps.dtype)
+    for place in itertools.product(*(range(size) for size in sizes)):
+        starts = [stride * i for i in place]
+        window = (slice(None), *(slice(i, i + reach + 1, dilation) for i in starts))
+        products = (padded[window] * weight).flatten(1).sum(1)
+        result[(slice(None), *place)] = products if bias is None else products + bias
+    return result
+
+
+def _norm(maps: Tensor, affine: Affine) -> Tensor:
+    """Scale and shift each channel of (C, ...)."""
+    scale, shift = affine
+    return torch.stack([m * a + b for m, a, b in zip(maps, scale, shift, strict=True)])
 
 
 def _sigmoid(z: float) -> float:

@@ -12,13 +12,16 @@ from torch import Tensor, nn
 
 import seattn.attention
 from seattn.attention import SEBlock, SqueezeExcite, record_gates
+from seattn.attention.bam import BAMBlock
 from seattn.attention.cbam import CBAMBlock
 from seattn.attention.coordinate import CoordAttention
 from seattn.attention.effective_squeeze_excitation import EffectiveSE
 from seattn.attention.efficient_channel import ECABlock
+from seattn.attention.gather_excite import GatherExcite
 from seattn.attention.global_context import GlobalContext, GlobalContextAdd
 from seattn.attention.simam import SimAM
 from seattn.attention.spatial_channel_excitation import SCSEBlock
+from seattn.attention.triplet import TripletAttention
 from seattn.backbones import BasicBlock, ResNet
 
 Factory = Callable[[int], nn.Module]
@@ -41,6 +44,28 @@ TABLE: dict[str, tuple[Factory, tuple[int, ...]]] = {
     "CoordAttention of the authors": (
         partial(CoordAttention, hidden_channels=8, bias=True),
         (2,),
+    ),
+    "BAMBlock": (BAMBlock, (2,)),
+    "BAMBlock of the authors": (partial(BAMBlock, combine="product"), (2,)),
+    "BAMBlock 1D": (partial(BAMBlock, spatial_dims=1), (1,)),
+    "BAMBlock 3D": (partial(BAMBlock, spatial_dims=3, dilation=2), (3,)),
+    "TripletAttention": (TripletAttention, (2,)),
+    "GatherExcite": (GatherExcite, (2,)),
+    "GatherExcite E4": (partial(GatherExcite, extent=4), (2,)),
+    "GatherExcite E4 1D": (partial(GatherExcite, extent=4, spatial_dims=1), (1,)),
+    "GatherExcite E2 3D": (partial(GatherExcite, extent=2, spatial_dims=3), (3,)),
+    "GatherExcite theta": (partial(GatherExcite, extent=4, learn_gather=True), (2,)),
+    "GatherExcite theta-plus": (
+        partial(GatherExcite, extent=4, learn_gather=True, mlp=True, reduction=4),
+        (2,),
+    ),
+    "GatherExcite theta-plus 1D": (
+        partial(GatherExcite, extent=2, learn_gather=True, mlp=True, spatial_dims=1),
+        (1,),
+    ),
+    "GatherExcite theta-plus 3D": (
+        partial(GatherExcite, extent=2, learn_gather=True, mlp=True, spatial_dims=3),
+        (3,),
     ),
 }
 SPACE = {1: (9,), 2: (9, 7), 3: (3, 9, 7)}

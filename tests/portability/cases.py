@@ -9,16 +9,19 @@ import torch
 from torch import Tensor, nn
 
 from seattn.attention import (
+    BAMBlock,
     CBAMBlock,
     CoordAttention,
     ECABlock,
     EffectiveSE,
+    GatherExcite,
     GlobalContext,
     GlobalContextAdd,
     SCSEBlock,
     SEBlock,
     SimAM,
     SqueezeExcite,
+    TripletAttention,
 )
 from seattn.backbones import EfficientNet, resnet18, resnet50, resnext50_32x4d, senet154
 
@@ -38,7 +41,15 @@ _FAMILIES: dict[str, Build] = {
     "senet154": partial(senet154, **_grouped),
 }
 _coordinate = partial(CoordAttention, reduction=8)  # fewer channels than its default of 32
-_BLOCKS: dict[str, Attention] = {
+_gather = partial(GatherExcite, extent=4, learn_gather=True, mlp=True)
+# Its forms, one in each stage; extents leave more than one pixel of 33 x 33, as export wants.
+_gathers = (
+    _gather,
+    partial(GatherExcite, extent=2, learn_gather=True),
+    partial(GatherExcite, extent=2),
+    GatherExcite,
+)
+_BLOCKS: dict[str, Attention | tuple[Attention, ...]] = {
     "none": None,
     "SEBlock": SEBlock,
     "SqueezeExcite": SqueezeExcite,
@@ -50,6 +61,9 @@ _BLOCKS: dict[str, Attention] = {
     "GlobalContextAdd": GlobalContextAdd,
     "CoordAttention": _coordinate,
     "SimAM": SimAM,
+    "BAMBlock": BAMBlock,
+    "TripletAttention": TripletAttention,
+    "GatherExcite": _gathers,
 }
 _POSITIONS = ("standard", "pre", "post", "identity")
 
@@ -77,7 +91,9 @@ MIXED: dict[str, Build] = {
         "bottleneck", (CBAMBlock, SCSEBlock, GlobalContext, GlobalContextAdd), "pre"
     ),
     "resnext-mixed": _network("resnext", (_coordinate, SimAM, None, SEBlock), "post"),
-    "senet154-mixed": _network("senet154", (CBAMBlock, SEBlock, ECABlock, SimAM), "identity"),
+    "senet154-mixed": _network(
+        "senet154", (_gather, BAMBlock, TripletAttention, SEBlock), "identity"
+    ),
     "efficientnet": _efficientnet,
 }
 NETWORKS = PRODUCT | MIXED

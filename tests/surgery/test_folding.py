@@ -7,15 +7,18 @@ import torch
 from torch import nn
 
 from seattn.attention import (
+    BAMBlock,
     CBAMBlock,
     CoordAttention,
     ECABlock,
     EffectiveSE,
+    GatherExcite,
     GlobalContext,
     SCSEBlock,
     SEBlock,
     SimAM,
     SqueezeExcite,
+    TripletAttention,
 )
 from seattn.surgery import fold_attention, insert_attention
 from tests.surgery.networks import UserNet, small_resnet
@@ -53,6 +56,11 @@ def train(model: nn.Module) -> nn.Module:
         (EffectiveSE, "identity", False),
         (SCSEBlock, "identity", False),
         (SimAM, "default", False),
+        (TripletAttention, "identity", False),
+        (BAMBlock, "default", False),
+        (partial(GatherExcite, extent=2, mlp=True), "identity", False),
+        (partial(GatherExcite, extent=2, learn_gather=True), "identity", False),
+        (partial(GatherExcite, extent=4, learn_gather=True, mlp=True), "identity", False),
     ],
 )
 def test_the_folded_network_has_the_same_logits(block, init, bottleneck):

@@ -9,16 +9,19 @@ import torch
 from torch import Tensor, nn
 
 from seattn.attention import (
+    BAMBlock,
     CBAMBlock,
     CoordAttention,
     ECABlock,
     EffectiveSE,
+    GatherExcite,
     GlobalContext,
     GlobalContextAdd,
     SCSEBlock,
     SEBlock,
     SimAM,
     SqueezeExcite,
+    TripletAttention,
     record_gates,
 )
 from seattn.explain import GradCAM
@@ -51,6 +54,15 @@ BLOCKS: dict[str, tuple[Any, str]] = {
     "SCSEBlock": (SCSEBlock, "own"),
     "GlobalContextAdd": (GlobalContextAdd, "own"),
     "SimAM": (SimAM, "blended"),
+    "TripletAttention": (TripletAttention, "scaled"),
+    "BAMBlock": (BAMBlock, "blended"),
+    "GatherExcite": (GatherExcite, "blended"),
+    "GatherExcite with a mean and layers": (partial(GatherExcite, extent=2, mlp=True), "scaled"),
+    "GatherExcite theta": (partial(GatherExcite, extent=2, learn_gather=True), "scaled"),
+    "GatherExcite theta-plus": (
+        partial(GatherExcite, extent=4, learn_gather=True, mlp=True, reduction=4),
+        "scaled",
+    ),
     "a user's": (Averaging, "blended"),
     "a function": (lambda channels: SEBlock(channels, hidden_channels=2), "scaled"),
 }

@@ -3,10 +3,10 @@
 from collections import OrderedDict
 
 import torch
-import torch.fx
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from seattn.attention import rank
 from seattn.attention.reduction import hidden_width
 
 __all__ = ["CBAMBlock"]
@@ -100,7 +100,7 @@ class CBAMBlock(nn.Module):
         Returns:
             Gates of the shape of ``x``: ``block(x) == x * block.gate(x)``.
         """
-        x = _checked(x, self.channels, self.spatial_dims)
+        x = rank.of_dims(x, self.channels, self.spatial_dims)
         channel_gate = self.channel(x)  # (N, C, 1, ..., 1)
         spatial_gate = self.spatial(x * channel_gate)  # (N, 1, *spatial)
         return channel_gate * spatial_gate
@@ -150,17 +150,3 @@ class _SpatialGate(nn.Module):
         if self.pool_order == "max_mean":
             pooled.reverse()
         return torch.sigmoid(self.conv(torch.cat(pooled, dim=1)))
-
-
-def _checked(x: Tensor, channels: int, spatial_dims: int) -> Tensor:
-    """Return ``x`` if it is a map of these channels and dimensions."""
-    if x.ndim != 2 + spatial_dims or x.shape[1] != channels:
-        layout = ", ".join(("N", str(channels), *("D", "H", "W")[-spatial_dims:]))
-        raise ValueError(
-            f"`x` has shape {tuple(x.shape)}; with `spatial_dims` (={spatial_dims}) this block "
-            f"takes ({layout})"
-        )
-    return x
-
-
-torch.fx.wrap("_checked")  # a shape is not known to torch.fx while it traces

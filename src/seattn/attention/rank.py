@@ -8,7 +8,7 @@ that imports their names has to repeat ``torch.fx.wrap``.
 import torch.fx
 from torch import Tensor
 
-__all__ = ["as_image", "check", "like_map", "match_rank", "squeeze"]
+__all__ = ["as_image", "check", "like_map", "match_rank", "of_dims", "squeeze"]
 
 
 def squeeze(x: Tensor, channels: int) -> Tensor:
@@ -45,5 +45,20 @@ def check(x: Tensor, channels: int | None) -> None:
         )
 
 
-for _name in ("as_image", "like_map", "match_rank", "squeeze"):
+def of_dims(
+    x: Tensor, channels: int, spatial_dims: int, map_size: tuple[int, ...] | None = None
+) -> Tensor:
+    """Return ``x`` if it has these channels and dimensions and, where given, this size."""
+    right = x.ndim == 2 + spatial_dims and x.shape[1] == channels
+    if not right or (map_size is not None and x.shape[2:] != map_size):
+        space = map_size or ("D", "H", "W")[-spatial_dims:]
+        layout = ", ".join(map(str, ("N", channels, *space)))
+        raise ValueError(
+            f"`x` has shape {tuple(x.shape)}; with `spatial_dims` (={spatial_dims}) this block "
+            f"takes ({layout})"
+        )
+    return x
+
+
+for _name in ("as_image", "like_map", "match_rank", "of_dims", "squeeze"):
     torch.fx.wrap(_name)

@@ -10,9 +10,11 @@ from seattn.attention import (
     CBAMBlock,
     CoordAttention,
     ECABlock,
+    GatherExcite,
     GlobalContext,
     SEBlock,
     SqueezeExcite,
+    TripletAttention,
 )
 
 __all__ = ["Blended", "ScaledGate", "as_identity", "identity_kind", "readers"]
@@ -72,8 +74,8 @@ def as_identity(block: nn.Module) -> nn.Module:
     if callable(own):
         own()
         return block
-    gate = _GATES.get(type(block))
-    if gate is None:
+    gate = _gate_of(block)
+    if not gate.last:
         return Blended(block)
     with torch.no_grad():
         for name in gate.last:
@@ -91,7 +93,7 @@ def identity_kind(attention: nn.Module) -> str:
 
 def readers(block: nn.Module) -> Sequence[str]:
     """Return the weights that meet the block's input: dividing them undoes a scaled input."""
-    return [f"{name}.weight" for name in _GATES[type(block)].first]
+    return [f"{name}.weight" for name in _gate_of(block).first]
 
 
 class _Gate(NamedTuple):
@@ -112,4 +114,19 @@ _GATES: dict[type[nn.Module], _Gate] = {
         4.0, last=("channel.fc2", "spatial.conv.bn"), first=("channel.fc1", "spatial.conv.conv")
     ),
     CoordAttention: _Gate(4.0, last=("conv_h", "conv_w"), first=("conv1",)),
+    # The mean of three gates of 0.5 each.
+    TripletAttention: _Gate(
+        2.0,
+        last=("cw.conv.bn", "hc.conv.bn", "hw.conv.bn"),
+        first=("cw.conv.conv", "hc.conv.conv", "hw.conv.conv"),
+    ),
 }
+
+
+def _gate_of(block: nn.Module) -> _Gate:
+    """Return what is known of the block's gate; no layers where that is nothing."""
+    if type(block) is not GatherExcite:
+        return _GATES.get(type(block), _Gate(1.0, last=(), first=()))
+    # One chain of layers, longer or shorter; there may be none.
+    layers = [name for name, part in block.named_modules() if [*part.parameters(recurse=False)]]
+    return _Gate(2.0, last=tuple(layers[-1:]), first=tuple(layers[:1]))

@@ -43,9 +43,9 @@ def insert_attention(
 
     - its own ``init_identity_``, where it has one;
     - a sigmoid gate (``SEBlock``, ``SqueezeExcite``, ``ECABlock``, ``GlobalContext``,
-      ``CBAMBlock``, ``CoordAttention``): its last layer starts as zero, which makes the gate 1/2
-      or 1/4, and the gate is multiplied by 2 or 4 for good. ``fold_attention`` moves the factor
-      into the network's weights;
+      ``CBAMBlock``, ``CoordAttention``, ``TripletAttention``, ``GatherExcite`` with parameters):
+      its last layer starts as zero, which makes the gate 1/2 or 1/4, and the gate is multiplied by
+      2 or 4 for good. ``fold_attention`` moves the factor into the network's weights;
     - any other module that keeps the shape: ``x + alpha * (block(x) - x)`` with a learnt ``alpha``
       that starts as 0, and alone has a gradient in the first step.
 
