@@ -18,7 +18,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from seattn.data import HeaderError, LimitError, read_dicom
+from seattn.data import DicomLimits, HeaderError, LimitError, read_dicom
 from tests.data.files import NO_WINDOW, items, write_dicom
 from tests.references import window_value
 
@@ -318,14 +318,11 @@ def test_stored_values_keep_their_type_in_every_encoding(
         assert np.array_equal(pixels[0], stored[frame])
 
 
-def test_the_deflated_syntax_is_read_up_to_a_limit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_deflated_syntax_is_read_up_to_a_limit(tmp_path: Path) -> None:
     path = write_dicom(tmp_path / "a", RAMP, syntax=DeflatedExplicitVRLittleEndian)
     assert np.array_equal(read_dicom(path, units="stored").pixels[0], RAMP)
-    monkeypatch.setattr("seattn.data.pixel_data.MAX_INFLATED_BYTES", 300)
     with pytest.raises(LimitError, match="inflates to more than 300 bytes"):
-        read_dicom(path)
+        read_dicom(path, limits=DicomLimits(inflated_bytes=300))
 
 
 def test_a_file_that_is_not_encoded_as_it_says_is_still_found_its_pixels() -> None:

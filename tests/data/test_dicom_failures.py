@@ -30,6 +30,7 @@ from seattn.data import (
     DecodeError,
     DicomError,
     DicomIndex,
+    DicomLimits,
     HeaderError,
     LimitError,
     NoImageError,
@@ -118,7 +119,7 @@ def test_a_pipe_does_not_block(tmp_path: Path) -> None:
         ({"SamplesPerPixel": None}, HeaderError, "no SamplesPerPixel"),
         ({"BitsAllocated": None}, HeaderError, "no BitsAllocated"),
         ({"PixelRepresentation": None}, DecodeError, "decode: "),
-        ({"PhotometricInterpretation": None}, HeaderError, "header: AttributeError"),
+        ({"PhotometricInterpretation": None}, HeaderError, "no PhotometricInterpretation"),
         ({"PhotometricInterpretation": "HSV"}, HeaderError, "do not go together"),
         ({"NumberOfFrames": 2}, DecodeError, "240 bytes of pixels, and 480 are needed"),
         ({"NumberOfFrames": 2**31 - 1}, DecodeError, "are needed"),
@@ -147,14 +148,12 @@ def test_a_bad_header(
         read_dicom(path)
 
 
-def test_all_frames_together_have_a_limit_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_all_frames_together_have_a_limit_too(tmp_path: Path) -> None:
     path = write_dicom(tmp_path / "a", np.stack([PIXELS, PIXELS]))
-    monkeypatch.setattr("seattn.data.header.MAX_SAMPLES", 200)
-    assert read_dicom(path, frame=1).pixels.shape == (1, 10, 12)
+    limits = DicomLimits(samples=200)
+    assert read_dicom(path, frame=1, limits=limits).pixels.shape == (1, 10, 12)
     with pytest.raises(LimitError, match="240 samples to decode, more than the limit of 200"):
-        read_dicom(path, frame=None)
+        read_dicom(path, frame=None, limits=limits)
 
 
 @pytest.mark.parametrize(

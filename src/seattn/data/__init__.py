@@ -19,6 +19,7 @@ from seattn.data.errors import (
 from seattn.data.extend import extend_split
 from seattn.data.index import DicomIndex, Failure, IndexRow
 from seattn.data.kfold import kfold_by_patient
+from seattn.data.limits import DicomLimits
 from seattn.data.meta import DicomMeta
 from seattn.data.phantom import make_ankle_phantom
 from seattn.data.roi import bone_mask
@@ -37,6 +38,7 @@ __all__ = [
     "DicomError",
     "DicomImage",
     "DicomIndex",
+    "DicomLimits",
     "DicomMeta",
     "DicomVolume",
     "Failure",

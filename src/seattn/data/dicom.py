@@ -1,28 +1,27 @@
 """Reads one DICOM image in the order of the standard's grayscale pipeline (PS3.4 section N.2)."""
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from seattn.data.codecs import check_encoded_frames
 from seattn.data.containment import attempt, quiet_pydicom
 from seattn.data.errors import DecodeError, DicomError, HeaderError
-from seattn.data.grayscale import apply_file_voi, apply_window, modality_values, padding_mask
 from seattn.data.header import Header, open_regular, read_header, refuse_many_samples
+from seattn.data.limits import DicomLimits
 from seattn.data.meta import DicomMeta, describe
+from seattn.data.picture import Units, make_picture
 
 __all__ = ["DicomImage", "DicomMeta", "Units", "read_dicom"]
 
-Units = Literal["window", "modality", "stored", "minmax"]
 Array = npt.NDArray[np.generic]
-
-_MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
-_COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,10 @@ def read_dicom(
     units: Units = "window",
     window: Sequence[float] | None = None,
     frame: int | None = 0,
+    voi: int = 0,
+    force: bool = False,
+    limits: DicomLimits = DicomLimits(),  # noqa: B008
+    redact_paths: bool = False,
 ) -> DicomImage:
     """Read one image from a DICOM file.
 
@@ -59,12 +62,19 @@ def read_dicom(
     Args:
         path: The file.
         units: "window", the window's range as 0..1; "modality", the scanner's units, HU for a CT,
-            never inverted; "minmax", the range of each image as 0..1, inverted as in "window";
-            "stored", the numbers in the file, in its type. Colour is divided by its largest
-            possible value in "window" and stretched in "minmax"; it has no modality values.
+            never inverted; "minmax", the range of each frame as 0..1, and "percentile", the range
+            from the 1st to the 99th percentile of each frame, without padding, as 0..1, both
+            inverted as in "window"; "stored", the numbers in the file, in its type. Colour is
+            divided by its largest possible value in "window" and stretched in "minmax" and
+            "percentile"; it has no modality values.
         window: (center, width) in modality units for every file alike, in the sense of the function
-            LINEAR; None uses the first window, or VOI LUT, that the file itself declares.
+            LINEAR; None uses a window, or VOI LUT, that the file itself declares.
         frame: Which frame of the file, counted from 0; None reads all.
+        voi: Which of the windows or VOI LUTs that the file declares, counted from 0.
+        force: Also read a file without the prefix, or without the Transfer Syntax UID, of PS3.10
+            section 7.1; its encoding is then found from its first element.
+        limits: How much a file may ask for.
+        redact_paths: Leave the path out of the texts of errors; folders are named after patients.
 
     Shape:
         Output: (C, H, W), or (F, C, H, W) with ``frame=None``.
@@ -77,7 +87,7 @@ def read_dicom(
             stage and why. No exception of pydicom or of a decoder gets out, no warning and no line
             in a log, because their texts quote the header.
         TypeError: ``frame`` is not an int.
-        ValueError: ``units``, ``window`` or ``frame`` is not possible.
+        ValueError: ``units``, ``window``, ``frame`` or ``voi`` is not possible.
 
     Examples:
         >>> from pydicom.data import get_testdata_file
@@ -89,47 +99,52 @@ def read_dicom(
         >>> bone.pixels.min() >= 0, bone.pixels.max() <= 1
         (tensor(True), tensor(True))
     """
-    window = _check_arguments(units, window, frame)
+    window = _check_arguments(units, window, frame, voi)
     file_path = Path(path)
-    with quiet_pydicom, attempt(file_path, "open", DicomError, open_regular, file_path) as file:
-        header = attempt(file_path, "header", HeaderError, read_header, file_path, file)
-        frames = _frames_to_read(header, frame)
-        stored = attempt(file_path, "decode", DecodeError, _decode, header, frame)
-        pictures, windows = zip(
-            *(
-                attempt(file_path, "values", HeaderError, _picture, header, i, image, units, window)
-                for i, image in zip(frames, stored, strict=True)
-            ),
-            strict=True,
-        )
-        meta = attempt(file_path, "meta", HeaderError, describe, header, frames[0], windows[0])
-    pixels = torch.from_numpy(np.stack(pictures))
-    return DicomImage(pixels if frame is None else pixels[0], meta)
+    name = "(path withheld)" if redact_paths else file_path
+    with (
+        quiet_pydicom,
+        attempt(name, "open", DicomError, open_regular, file_path, name) as file,
+    ):
+        header = attempt(name, "header", HeaderError, read_header, name, file, None, force, limits)
+        frames = _frames_to_read(header, frame, limits)
+        stored = attempt(name, "decode", DecodeError, _decode, header, frame)
+        pictures = [
+            attempt(name, "values", HeaderError, make_picture, header, i, image, units, window, voi)
+            for i, image in zip(frames, stored, strict=True)
+        ]
+        meta = attempt(name, "meta", HeaderError, describe, header, frames[0], pictures[0])
+    if frame is not None:
+        return DicomImage(torch.from_numpy(pictures[0].pixels), meta)
+    return DicomImage(torch.from_numpy(np.stack([picture.pixels for picture in pictures])), meta)
 
 
 def _check_arguments(
-    units: str, window: Sequence[float] | None, frame: int | None
+    units: str, window: Sequence[float] | None, frame: object, voi: object
 ) -> tuple[float, float] | None:
     if units not in get_args(Units):
         raise ValueError(f"`units` (={units!r}) must be one of {', '.join(get_args(Units))}.")
     if frame is not None and not isinstance(frame, int):
         raise TypeError(f"`frame` (={frame!r}) must be an int, or None for all frames.")
+    if not isinstance(voi, int) or voi < 0:
+        raise ValueError(f"`voi` (={voi!r}) must be an int, 0 or more.")
+    if voi and (units != "window" or window is not None):
+        raise ValueError(f"`voi` (={voi}) chooses a window of the file, and none is used here.")
     if window is None:
         return None
     if units != "window":
         raise ValueError(f"`window` (={window!r}) has no meaning with `units`={units!r}.")
-    if len(window) != 2 or not np.isfinite(window).all() or window[1] < 1:
+    if len(window) != 2 or not all(map(math.isfinite, window)) or window[1] < 1:
         raise ValueError(
             f"`window` (={window!r}) must be a (center, width) in modality units, width 1 or more."
         )
     return float(window[0]), float(window[1])
 
 
-def _frames_to_read(header: Header, frame: int | None) -> Sequence[int]:
+def _frames_to_read(header: Header, frame: int | None, limits: DicomLimits) -> Sequence[int]:
     if frame is None:
-        refuse_many_samples(
-            header.path, header.frames * header.rows * header.columns * header.samples
-        )
+        samples = header.frames * header.rows * header.columns * header.samples
+        refuse_many_samples(header.path, samples, limits)
         return range(header.frames)
     if not 0 <= frame < header.frames:
         raise ValueError(
@@ -139,84 +154,18 @@ def _frames_to_read(header: Header, frame: int | None) -> Sequence[int]:
 
 
 def _decode(header: Header, frame: int | None) -> Array:
-    """Decode one frame, or all: (F, H, W, C) in the file's own type."""
+    """Decode one frame, or all: (F, H, W, C) in the file's own type; it may be read-only."""
     from pydicom.pixels.decoders.base import get_decoder
 
-    decoder = get_decoder(header.dataset.file_meta.TransferSyntaxUID)
-    stored, _ = decoder.as_array(header.source, index=frame, **header.decoder_options)
-    frames = header.frames if frame is None else 1
-    return stored.reshape(frames, header.rows, header.columns, header.samples)
-
-
-def _picture(
-    header: Header, frame: int, stored: Array, units: Units, window: tuple[float, float] | None
-) -> tuple[Array, tuple[float, float] | None]:
-    """Turn the stored values (H, W, C) of one frame into what was asked for, (C, H, W)."""
-    photometric_interpretation = header.photometric_interpretation
-    if units == "stored":
-        return np.moveaxis(stored, -1, 0), None
-    if photometric_interpretation in _MONOCHROME and header.samples == 1:
-        values, window = _grayscale(header, frame, stored[..., 0], units, window)
-        return values[None].astype(np.float32), window
-    if units == "modality":
-        raise HeaderError(header.path, "modality", "a colour image has no modality values")
-    if photometric_interpretation == "PALETTE COLOR" and header.samples == 1:
-        colour = _palette_colour(header, stored[..., 0])
-    elif photometric_interpretation in _COLOUR and header.samples == 3:
-        colour = stored.astype(np.float64) / (2**header.bits_stored - 1)
-    else:
-        raise HeaderError(
-            header.path, "values", "Photometric Interpretation and samples do not go together"
-        )
-    if units == "minmax":
-        colour = _stretch(colour)
-    return np.moveaxis(colour, -1, 0).astype(np.float32), None
-
-
-def _grayscale(
-    header: Header,
-    frame: int,
-    stored: Array,
-    units: Units,
-    window: tuple[float, float] | None,
-) -> tuple[npt.NDArray[np.float64], tuple[float, float] | None]:
-    values = modality_values(header, frame, stored)
-    if not np.isfinite(values).all():
-        raise HeaderError(header.path, "modality", "some values are infinite or not numbers")
-    padding = padding_mask(header, stored)
-    inverted = header.photometric_interpretation == "MONOCHROME1" or (
-        str(header.dataset.get("PresentationLUTShape") or "").strip().upper() == "INVERSE"
+    plugin = ""
+    if header.syntax.is_encapsulated:
+        plugin = check_encoded_frames(header, frame)
+    stored, _ = get_decoder(header.syntax).as_array(
+        header.source,
+        index=frame,
+        decoding_plugin=plugin,
+        **header.decoder_options,
     )
-    if padding is not None and not padding.all():
-        inside = values[~padding]
-        values[padding] = inside.max() if inverted else inside.min()
-    if units == "modality":
-        return values, None
-    if units == "minmax":
-        values = _stretch(values)
-    elif window is None:
-        values, window = apply_file_voi(header, frame, values)
-    else:
-        values = apply_window(values, *window)
-    if inverted:
-        values = 1 - values
-    if padding is not None:
-        values[padding] = 0
-    return values, window
-
-
-def _stretch(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Map the range of the values to 0..1, a constant image to 0."""
-    low, high = values.min(), values.max()
-    return (values - low) / (high - low if high > low else 1)
-
-
-def _palette_colour(header: Header, stored: Array) -> npt.NDArray[np.float64]:
-    """Look up red, green and blue (PS3.3 section C.7.9), scaled to 0..1."""
-    from pydicom.pixels.processing import apply_color_lut
-
-    colour = apply_color_lut(stored, header.dataset)[..., :3]
-    largest = 2 ** int(header.dataset.RedPaletteColorLookupTableDescriptor[2]) - 1
-    if colour.max() > largest:
-        raise HeaderError(header.path, "values", "palette entries exceed the depth of the palette")
-    return colour / largest
+    frames = header.frames if frame is None else 1
+    stored = stored.astype(stored.dtype.newbyteorder("="), copy=False)
+    return stored.reshape(frames, header.rows, header.columns, header.samples)

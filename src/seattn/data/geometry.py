@@ -1,15 +1,15 @@
 """Where an image lies in the patient: spacing, orientation, position, anatomical view."""
 
+import math
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from seattn.data.header import functional_group, numbers
+from seattn.data.terms import VIEW_POSITIONS, term
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-__all__ = ["orientation", "position", "spacing", "view"]
+__all__ = ["image_view", "orientation", "position", "slice_position", "spacing", "view"]
 
 _OBLIQUE_BELOW = 0.9  # cosine of 26 degrees between the normal and the nearest axis
 
@@ -57,13 +57,46 @@ def view(orientation: tuple[float, ...] | None) -> str:
         >>> view((0, 1, 0, 0, 0, -1))
         'sagittal'
     """
-    if orientation is None:
+    normal = _normal(orientation)
+    if normal is None:
         return "unknown"
-    normal = np.abs(np.cross(orientation[:3], orientation[3:]))
-    length = np.linalg.norm(normal)
-    if not length > 0:
-        return "unknown"
-    axis = int(normal.argmax())
-    if normal[axis] / length < _OBLIQUE_BELOW:
+    sizes = [abs(component) for component in normal]
+    if max(sizes) < _OBLIQUE_BELOW:
         return "oblique"
-    return ("sagittal", "coronal", "axial")[axis]
+    return ("sagittal", "coronal", "axial")[sizes.index(max(sizes))]
+
+
+def image_view(dataset: "Dataset", orientation: tuple[float, ...] | None) -> str:
+    """The plane of a frame; of a radiograph, which has none, its (0018,5101) *View Position*."""
+    plane = view(orientation)
+    if plane != "unknown":
+        return plane
+    return term(dataset, "ViewPosition", VIEW_POSITIONS) or "unknown"
+
+
+def slice_position(
+    orientation: tuple[float, ...] | None, position: tuple[float, ...] | None
+) -> float | None:
+    """Distance in mm of a slice from the origin, along its normal: the order of slices.
+
+    Examples:
+        >>> from seattn.data.geometry import slice_position
+        >>> slice_position((1, 0, 0, 0, 1, 0), (-120, -80, 45.5))
+        45.5
+    """
+    normal = _normal(orientation)
+    if normal is None or position is None:
+        return None
+    return sum(a * b for a, b in zip(normal, position, strict=True))
+
+
+def _normal(orientation: tuple[float, ...] | None) -> tuple[float, ...] | None:
+    """Row x column, of length 1; None without an orientation or if it makes no plane."""
+    if orientation is None:
+        return None
+    a, b, c, d, e, f = orientation
+    normal = (b * f - c * e, c * d - a * f, a * e - b * d)
+    length = math.hypot(*normal)
+    if not 0 < length < math.inf:
+        return None
+    return tuple(component / length for component in normal)

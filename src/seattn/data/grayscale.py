@@ -4,7 +4,8 @@ Written out, because pydicom's functions know neither per-frame values nor a fix
 wrap around where a lookup table has more entries than its output type has values.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +16,11 @@ from seattn.data.header import Header, functional_group, numbers
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-__all__ = ["apply_file_voi", "apply_window", "modality_values", "padding_mask"]
+__all__ = ["apply_file_voi", "apply_window", "modality_values", "padding_mask", "stretch"]
 
 Array = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
+Item = TypeVar("Item")
 Mask = npt.NDArray[np.bool_]
 Stored = npt.NDArray[np.generic]
 
@@ -33,16 +36,20 @@ def padding_mask(header: Header, stored: Stored) -> Mask | None:
     return (stored >= ends.min()) & (stored <= ends.max())
 
 
-def modality_values(header: Header, frame: int, stored: Stored) -> Array:
-    """Apply the modality LUT, or the rescale slope and intercept (PS3.3 section C.11.1)."""
+def modality_values(header: Header, frame: int, stored: Stored) -> tuple[Array, str]:
+    """Apply the modality LUT, or the rescale slope and intercept (PS3.3 section C.11.1).
+
+    Returns:
+        The values, and which of the two was applied, "" for neither.
+    """
     if header.dataset.get("ModalityLUTSequence"):
         table, first = _lookup_table(header, header.dataset.ModalityLUTSequence[0])
-        return table[_clip(stored, first, table.size)]
+        return table[_clip(stored, first, table.size)], "modality LUT"
     rescale = functional_group(header.dataset, frame, "PixelValueTransformationSequence")
     slope, intercept = numbers(rescale, "RescaleSlope"), numbers(rescale, "RescaleIntercept")
     values = stored.astype(np.float64)
     if not slope and not intercept:
-        return values
+        return values, ""
     if len(slope) != 1 or len(intercept) != 1:
         raise HeaderError(
             header.path, "modality", "Rescale Slope and Rescale Intercept must have one value each"
@@ -53,42 +60,55 @@ def modality_values(header: Header, frame: int, stored: Stored) -> Array:
         )
     values *= slope[0]
     values += intercept[0]
-    return values
+    return values, "rescale"
 
 
 def apply_file_voi(
-    header: Header, frame: int, values: Array
-) -> tuple[Array, tuple[float, float] | None]:
+    header: Header, frame: int, values: Array, voi: int
+) -> tuple[Array, str, tuple[float, float] | None]:
     """Apply what the file itself declares to be of interest (PS3.3 section C.11.2), 0..1.
 
-    The first of several alternatives counts, and a VOI LUT before a window, as in pydicom.
+    Of several alternatives number ``voi`` counts, and a VOI LUT before a window, as in pydicom.
 
     Returns:
-        The values in 0..1, and the (center, width) in use, None for a VOI LUT.
+        The values in 0..1, what was applied, and the (center, width) in use, None for a VOI LUT.
 
     Raises:
-        HeaderError: The file has neither, or one that makes no sense.
+        HeaderError: The file has neither, or not so many, or one that makes no sense.
     """
     tables = header.dataset.get("VOILUTSequence")
     if tables and tables[0].get("LUTData") is not None:
-        table, first = _lookup_table(header, tables[0])
-        depth = int(tables[0].LUTDescriptor[2])
-        return table[_clip(np.rint(values), first, table.size)] / (2**depth - 1), None
-    voi = functional_group(header.dataset, frame, "FrameVOILUTSequence")
-    center, width = numbers(voi, "WindowCenter")[:1], numbers(voi, "WindowWidth")[:1]
-    if not center and not width:
+        item = _choose(header, tables, voi)
+        table, first = _lookup_table(header, item)
+        depth = int(item.LUTDescriptor[2])
+        return table[_clip(np.rint(values), first, table.size)] / (2**depth - 1), "VOI LUT", None
+    macro = functional_group(header.dataset, frame, "FrameVOILUTSequence")
+    centers, widths = numbers(macro, "WindowCenter"), numbers(macro, "WindowWidth")
+    if not centers and not widths:
         raise HeaderError(
             header.path,
             "window",
             'the file declares no window; pass `window=(center, width)` or `units="minmax"`',
         )
-    function = str(voi.get("VOILUTFunction") or "LINEAR").strip().upper()
-    smallest = 1 if function == "LINEAR" else np.nextafter(0, 1)
-    if not center or not width or not np.isfinite(center + width).all() or width[0] < smallest:
-        raise HeaderError(header.path, "window", "Window Center and Window Width make no window")
+    function = str(macro.get("VOILUTFunction") or "LINEAR").strip().upper()
     if function not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
         raise HeaderError(header.path, "window", "an unknown VOI LUT Function")
-    return apply_window(values, center[0], width[0], function), (center[0], width[0])
+    windows = list(zip(centers, widths, strict=False))
+    center, width = _choose(header, windows, voi) if windows else (np.nan, np.nan)
+    smallest = 1 if function == "LINEAR" else np.nextafter(0, 1)
+    if not np.isfinite([center, width]).all() or width < smallest:
+        raise HeaderError(header.path, "window", "Window Center and Window Width make no window")
+    return apply_window(values, center, width, function), f"window {function}", (center, width)
+
+
+def _choose(header: Header, alternatives: Sequence[Item], voi: int) -> Item:
+    if voi >= len(alternatives):
+        raise HeaderError(
+            header.path,
+            "window",
+            f"`voi` (={voi}) must be in 0..{len(alternatives) - 1}, the windows or VOI LUTs there",
+        )
+    return alternatives[voi]
 
 
 def apply_window(values: Array, center: float, width: float, function: str = "LINEAR") -> Array:
@@ -108,6 +128,28 @@ def apply_window(values: Array, center: float, width: float, function: str = "LI
     values /= width
     values += 0.5
     return np.clip(values, 0, 1, out=values)
+
+
+def stretch(values: Array, counts: Counts, percentiles: tuple[float, float]) -> Array:
+    """Map two percentiles of a population to 0 and 1, what is beyond them too; a constant one to 0.
+
+    Args:
+        values: The values that occur.
+        counts: How often each does; a value that never does is clipped like one beyond the ends.
+        percentiles: In percent; each stands for the smallest value that so many do not exceed.
+    """
+    total = int(counts.sum())
+    if total == 0:
+        return np.zeros_like(values)
+    if percentiles == (0.0, 100.0):
+        inside = values[counts > 0]
+        low, high = inside.min(), inside.max()
+    else:
+        order = np.argsort(values, kind="stable")
+        ranks = np.maximum(np.ceil(np.array(percentiles) / 100 * total), 1)
+        places = order[np.searchsorted(np.cumsum(counts[order]), ranks)]
+        low, high = values[places[0]], values[places[1]]
+    return np.clip((values - low) / (high - low if high > low else 1), 0, 1)
 
 
 def _lookup_table(header: Header, item: "Dataset") -> tuple[Array, int]:

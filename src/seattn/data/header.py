@@ -1,27 +1,23 @@
 """Opens a DICOM file and checks its header, before a byte of its pixels is decoded."""
 
+import os
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-import numpy as np
-
-from seattn.data.errors import (
-    HeaderError,
-    LimitError,
-    NotDicomError,
-    UnsupportedSyntaxError,
-)
-from seattn.data.pixel_data import check_pixels, find_pixels, inflate
+from seattn.data.codecs import check_decoder
+from seattn.data.errors import HeaderError, LimitError, NotDicomError
+from seattn.data.limits import DicomLimits
+from seattn.data.parse import parse
+from seattn.data.pixel_data import check_pixels, find_pixels
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
     from pydicom.uid import UID
 
 __all__ = [
-    "MAX_SAMPLES",
     "Header",
     "burned_in",
     "functional_group",
@@ -31,10 +27,7 @@ __all__ = [
     "refuse_many_samples",
 ]
 
-MAX_SAMPLES = 2**28
-"""Rows x columns x frames x samples that are decoded at once: 1 GiB of float32."""
-
-_DEFLATED = "1.2.840.10008.1.2.1.99"
+_PER_FRAME, _SHARED = 0x52009230, 0x52009229  # what `dataset.get` would look for by their names
 _PIXEL_TAGS = (
     "Rows",
     "Columns",
@@ -46,15 +39,13 @@ _PIXEL_TAGS = (
     "PixelRepresentation",
     "SOPClassUID",
 )
-# The extra leaves these two out: GDCM is their only decoder under a permissive licence.
-_JPEG_LOSSLESS = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
 
 
 @dataclass(frozen=True)
 class Header:
     """A checked header, with what pydicom's decoder wants to know about the pixels."""
 
-    path: Path
+    path: str | os.PathLike[str]  # for the texts of errors
     dataset: "Dataset"
     source: BinaryIO  # stands at the first byte of the pixels
     decoder_options: dict[str, Any]
@@ -66,54 +57,55 @@ class Header:
     photometric_interpretation: str
     pixel_bytes: int  # of the encoded pixels; up to the end of the file where that is not said
 
+    @property
+    def syntax(self) -> "UID":
+        """Return the transfer syntax."""
+        return self.dataset.file_meta.TransferSyntaxUID
 
-def open_regular(path: Path) -> BinaryIO:
-    """Open a regular file; opening a pipe would wait for ever."""
+
+def open_regular(path: Path, shown: str | os.PathLike[str] | None = None) -> BinaryIO:
+    """Open a regular file; opening a pipe would wait for ever. Errors name it as ``shown``."""
     if not stat.S_ISREG(path.stat().st_mode):
-        raise NotDicomError(path, "open", "not a regular file")
+        raise NotDicomError(path if shown is None else shown, "open", "not a regular file")
     return path.open("rb")
 
 
-def read_header(path: Path, file: BinaryIO, tags: Sequence[str] | None = None) -> Header:
+def read_header(
+    path: str | os.PathLike[str],
+    file: BinaryIO,
+    tags: Sequence[str] | None = None,
+    force: bool = False,
+    limits: DicomLimits = DicomLimits(),  # noqa: B008
+) -> Header:
     """Parse and check everything up to the pixels, with ``tags`` only those and what pixels need.
 
     Raises:
-        NotDicomError: The prefix of PS3.10 section 7.1 is missing.
+        NotDicomError: The prefix of PS3.10 section 7.1 is missing, and ``force`` is False.
         NoImageError: The object has no pixels.
         UnsupportedSyntaxError: No decoder is installed for its transfer syntax.
         HeaderError: A required element is missing or impossible.
         DecodeError: There are fewer bytes of pixels than the header promises.
-        LimitError: One frame, or the inflated file, exceeds the limits of this module.
+        LimitError: One frame, the file, or the inflated file exceeds the limits.
     """
-    from pydicom import dcmread
-    from pydicom.filereader import read_file_meta_info
     from pydicom.pixels.utils import as_pixel_options
 
-    if file.read(132)[128:] != b"DICM":
-        raise NotDicomError(path, "open", "no DICOM prefix in bytes 128 to 131")
-    meta = read_file_meta_info(path)
-    syntax = meta.get("TransferSyntaxUID")
-    if not syntax:
-        raise HeaderError(path, "header", "no (0002,0010) Transfer Syntax UID")
-    source = inflate(path, file) if syntax == _DEFLATED else file
-    source.seek(0)
-    dataset = dcmread(
-        source,
-        stop_before_pixels=True,
-        force=syntax == _DEFLATED,  # what was inflated has no prefix
-        specific_tags=None if tags is None else [*tags, *_PIXEL_TAGS],
-    )
-    dataset.file_meta = meta
-
+    wanted = None if tags is None else [*tags, *_PIXEL_TAGS]
+    dataset, source = parse(path, file, wanted, force=force, limits=limits)
+    syntax = dataset.file_meta.TransferSyntaxUID
     pixels, available = find_pixels(path, source, dataset)
-    _check_decoder(path, syntax)
+    check_decoder(path, syntax)
     rows, columns, samples, allocated = (_count(path, dataset, tag) for tag in _PIXEL_TAGS[:4])
-    refuse_many_samples(path, rows * columns * samples)
+    refuse_many_samples(path, rows * columns * samples, limits)
     header = Header(
         path=path,
         dataset=dataset,
         source=source,
-        decoder_options={**as_pixel_options(dataset), **pixels},
+        decoder_options={
+            **as_pixel_options(dataset),
+            **pixels,
+            "allow_excess_frames": False,
+            "view_only": True,
+        },
         rows=rows,
         columns=columns,
         frames=_count(path, dataset, "NumberOfFrames", default=1),
@@ -122,15 +114,22 @@ def read_header(path: Path, file: BinaryIO, tags: Sequence[str] | None = None) -
         photometric_interpretation=str(dataset.get("PhotometricInterpretation") or "").strip(),
         pixel_bytes=available,
     )
-    check_pixels(path, source, dataset, header.frames, available)
+    if not header.photometric_interpretation:
+        raise HeaderError(path, "header", "no PhotometricInterpretation")
+    expected = -(-rows * columns * samples * header.frames * allocated // 8)
+    if header.photometric_interpretation == "YBR_FULL_422":  # PS3.3 section C.7.6.3.1.2
+        expected = expected // 3 * 2
+    check_pixels(path, source, syntax, frames=header.frames, expected=expected, available=available)
     return header
 
 
-def refuse_many_samples(path: Path, samples: int) -> None:
-    """Raise LimitError where ``samples`` numbers are more than ``MAX_SAMPLES``."""
-    if samples > MAX_SAMPLES:
+def refuse_many_samples(path: str | os.PathLike[str], samples: int, limits: DicomLimits) -> None:
+    """Raise LimitError where ``samples`` numbers are more than the limit."""
+    if samples > limits.samples:
         raise LimitError(
-            path, "limits", f"{samples:,} samples to decode, more than the limit of {MAX_SAMPLES:,}"
+            path,
+            "limits",
+            f"{samples:,} samples to decode, more than the limit of {limits.samples:,}",
         )
 
 
@@ -140,6 +139,8 @@ def functional_group(dataset: "Dataset", frame: int, macro: str) -> "Dataset":
     An enhanced object says them for the frame, or once for all frames (PS3.3 section C.7.6.16); a
     classic one says them at its root.
     """
+    if _PER_FRAME not in dataset and _SHARED not in dataset:
+        return dataset
     for groups, position in (
         (dataset.get("PerFrameFunctionalGroupsSequence"), frame),
         (dataset.get("SharedFunctionalGroupsSequence"), 0),
@@ -152,10 +153,22 @@ def functional_group(dataset: "Dataset", frame: int, macro: str) -> "Dataset":
 
 def numbers(dataset: "Dataset", keyword: str) -> tuple[float, ...]:
     """All values of a numeric element, none if it is absent or empty."""
-    value = dataset.get(keyword)
+    from pydicom.datadict import tag_for_keyword
+
+    tag = tag_for_keyword(keyword)
+    element = None if tag is None else dataset.get_item(tag)
+    if element is None:
+        return ()
+    if element.VR == "DS" and isinstance(element.value, bytes):
+        # Not parsed before; float() does it in a tenth of the time of pydicom's number type.
+        text = element.value.decode("ascii").strip(" \0")
+        return tuple(map(float, text.split("\\"))) if text else ()
+    value = dataset[element.tag].value
     if value is None or value == "":
         return ()
-    return tuple(np.atleast_1d(np.asarray(value, dtype=np.float64)).tolist())
+    if isinstance(value, int | float | str):
+        return (float(value),)
+    return tuple(map(float, value))
 
 
 def burned_in(dataset: "Dataset") -> bool | None:
@@ -164,7 +177,9 @@ def burned_in(dataset: "Dataset") -> bool | None:
     return {"YES": True, "NO": False}.get(said)
 
 
-def _count(path: Path, dataset: "Dataset", keyword: str, *, default: int | None = None) -> int:
+def _count(
+    path: str | os.PathLike[str], dataset: "Dataset", keyword: str, *, default: int | None = None
+) -> int:
     value = dataset.get(keyword)
     if value is None or value == "":
         if default is None:
@@ -173,23 +188,3 @@ def _count(path: Path, dataset: "Dataset", keyword: str, *, default: int | None 
     if int(value) < 1:
         raise HeaderError(path, "header", f"{keyword} is less than 1")
     return int(value)
-
-
-def _check_decoder(path: Path, syntax: "UID") -> None:
-    from pydicom.pixels.decoders.base import get_decoder
-
-    try:
-        decoder = get_decoder(syntax)
-    except NotImplementedError:
-        decoder = None
-    if decoder is None:
-        raise UnsupportedSyntaxError(
-            path, "decode", "pydicom has no decoder for this transfer syntax"
-        )
-    if not decoder.is_available:
-        package = "python-gdcm" if syntax in _JPEG_LOSSLESS else '"seattn[compressed]"'
-        raise UnsupportedSyntaxError(
-            path,
-            "decode",
-            f"no decoder for {syntax.name} is installed; `pip install {package}`",
-        )

@@ -4,20 +4,22 @@ import os
 import struct
 import zlib
 from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from seattn.data.errors import DecodeError, LimitError, NoImageError
+from seattn.data.errors import DecodeError, HeaderError, LimitError, NoImageError
+from seattn.data.limits import DicomLimits
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
+    from pydicom.uid import UID
 
-__all__ = ["MAX_INFLATED_BYTES", "check_pixels", "find_pixels", "inflate"]
+__all__ = ["check_pixels", "find_pixels", "inflate"]
 
-MAX_INFLATED_BYTES = 2**30
-"""Size up to which a file of the deflated transfer syntax is inflated."""
+_PIECE = 2**16
+# Deflate reaches 1032 : 1, and images 10 : 1.
+_SUSPICIOUS_BYTES, _EXPANSION = 2**25, 200
 
-
+_UNDEFINED_LENGTH = 0xFFFFFFFF
 _PIXEL_ELEMENTS = {
     (0x7FE0, 0x0008): "FloatPixelData",
     (0x7FE0, 0x0009): "DoubleFloatPixelData",
@@ -25,19 +27,26 @@ _PIXEL_ELEMENTS = {
 }
 
 
-def inflate(path: Path, file: BinaryIO) -> BinaryIO:
-    """Inflate what follows the file meta information (PS3.5 section A.5), up to a limit."""
-    from pydicom.filereader import read_dataset
+def inflate(path: str | os.PathLike[str], file: BinaryIO, limits: DicomLimits) -> BinaryIO:
+    """Inflate what follows the file meta information (PS3.5 section A.5), up to the limits."""
+    inflated, inflator = BytesIO(), zlib.decompressobj(-zlib.MAX_WBITS)
+    used = 0
+    while not inflator.eof and (piece := inflator.unconsumed_tail or file.read(_PIECE)):
+        inflated.write(inflator.decompress(piece, 16 * _PIECE))
+        used += len(piece) - len(inflator.unconsumed_tail)
+        if inflated.tell() > limits.inflated_bytes:
+            raise LimitError(
+                path, "limits", f"inflates to more than {limits.inflated_bytes:,} bytes"
+            )
+        if inflated.tell() > _SUSPICIOUS_BYTES and inflated.tell() > _EXPANSION * used:
+            raise LimitError(path, "limits", f"inflates to more than {_EXPANSION} times its size")
+    inflated.seek(0)
+    return inflated
 
-    file.seek(132)
-    read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
-    inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(file.read(), MAX_INFLATED_BYTES + 1)
-    if len(inflated) > MAX_INFLATED_BYTES:
-        raise LimitError(path, "limits", f"inflates to more than {MAX_INFLATED_BYTES:,} bytes")
-    return BytesIO(inflated)
 
-
-def find_pixels(path: Path, source: BinaryIO, dataset: "Dataset") -> tuple[dict[str, str], int]:
+def find_pixels(
+    path: str | os.PathLike[str], source: BinaryIO, dataset: "Dataset"
+) -> tuple[dict[str, str], int]:
     """Move ``source`` to the pixels; return decoder options and the number of bytes there."""
     order = "<" if dataset.original_encoding[1] else ">"
     element = source.read(8)  # PS3.5 section 7.1.2 and 7.1.3
@@ -49,6 +58,8 @@ def find_pixels(path: Path, source: BinaryIO, dataset: "Dataset") -> tuple[dict[
     if not complete or (tag := struct.unpack(f"{order}HH", element[:4])) not in _PIXEL_ELEMENTS:
         raise _no_pixels(path, dataset)
     (length,) = struct.unpack(f"{order}L", length_field)
+    if length == _UNDEFINED_LENGTH and not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        raise HeaderError(path, "header", "compressed pixels, and a transfer syntax without them")
     start = source.tell()
     remaining = source.seek(0, os.SEEK_END) - start
     source.seek(start)
@@ -59,12 +70,16 @@ def find_pixels(path: Path, source: BinaryIO, dataset: "Dataset") -> tuple[dict[
 
 
 def check_pixels(
-    path: Path, source: BinaryIO, dataset: "Dataset", frames: int, available: int
+    path: str | os.PathLike[str],
+    source: BinaryIO,
+    syntax: "UID",
+    *,
+    frames: int,
+    expected: int,
+    available: int,
 ) -> None:
     """Find pixels that are cut short; a decoder may well paint something from what is left."""
-    from pydicom.pixels.utils import get_expected_length
-
-    if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+    if syntax.is_encapsulated:
         start = source.tell()
         fragments, complete = _count_fragments(source)
         source.seek(start)
@@ -72,13 +87,13 @@ def check_pixels(
             raise DecodeError(path, "header", "the file ends within its pixels")
         if fragments < frames:
             raise DecodeError(path, "header", "there are fewer frames than the header says")
-    elif available < (expected := get_expected_length(dataset)):
+    elif available < expected:
         raise DecodeError(
             path, "header", f"{available:,} bytes of pixels, and {expected:,} are needed"
         )
 
 
-def _no_pixels(path: Path, dataset: "Dataset") -> NoImageError | DecodeError:
+def _no_pixels(path: str | os.PathLike[str], dataset: "Dataset") -> NoImageError | DecodeError:
     """A file cut short before its pixels is damaged; a structured report never had any."""
     name = getattr(dataset.get("SOPClassUID"), "name", "")
     if "Image" in name or "Rows" in dataset:
