@@ -119,7 +119,7 @@ def test_a_pipe_does_not_block(tmp_path: Path) -> None:
         ({"SamplesPerPixel": None}, HeaderError, "no SamplesPerPixel"),
         ({"BitsAllocated": None}, HeaderError, "no BitsAllocated"),
         ({"PixelRepresentation": None}, DecodeError, "decode: "),
-        ({"PhotometricInterpretation": None}, HeaderError, "no PhotometricInterpretation"),
+        ({"PhotometricInterpretation": None}, HeaderError, "no Photometric Interpretation"),
         ({"PhotometricInterpretation": "HSV"}, HeaderError, "do not go together"),
         ({"NumberOfFrames": 2}, DecodeError, "240 bytes of pixels, and 480 are needed"),
         ({"NumberOfFrames": 2**31 - 1}, DecodeError, "are needed"),

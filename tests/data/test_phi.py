@@ -22,7 +22,8 @@ from tests.data.files import write_dicom
 
 MARKER = "ZZMARKER"
 PIXELS = np.arange(120, dtype=np.int16).reshape(10, 12)
-TEXT = tuple("AE AS CS DA DS DT IS LO LT PN SH ST TM UC UI UR UT".split(" "))
+_TEXT = "AE AS CS DA DS DT IS LO LT PN SH ST TM UC UI UR UT"
+TEXT = tuple(_TEXT.split())
 BYTES = ("OB", "UN", "OW", "OB or OW")
 
 # What a file needs to be read; the marker is put in each of them in turn.
@@ -158,8 +159,8 @@ def test_a_marker_in_an_element_that_is_read(
     with disable_value_validation(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         ds = dcmread(write_dicom(tmp_path / "a", PIXELS))
-        for needed in NEEDED:
-            put(ds, needed, value if needed == keyword else NEEDED[needed])
+        for needed, good in NEEDED.items():
+            put(ds, needed, value if needed == keyword else good)
         path = save(ds, tmp_path / "a")
     assert MARKER.encode() in path.read_bytes()
     assert MARKER not in said(path)

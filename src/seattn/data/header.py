@@ -12,6 +12,7 @@ from seattn.data.errors import HeaderError, LimitError, NotDicomError
 from seattn.data.limits import DicomLimits
 from seattn.data.parse import parse
 from seattn.data.pixel_data import check_pixels, find_pixels
+from seattn.data.terms import PHOTOMETRIC_INTERPRETATIONS, term
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -111,11 +112,9 @@ def read_header(
         frames=_count(path, dataset, "NumberOfFrames", default=1),
         samples=samples,
         bits_stored=_count(path, dataset, "BitsStored", default=allocated),
-        photometric_interpretation=str(dataset.get("PhotometricInterpretation") or "").strip(),
+        photometric_interpretation=_photometric_interpretation(path, dataset),
         pixel_bytes=available,
     )
-    if not header.photometric_interpretation:
-        raise HeaderError(path, "header", "no PhotometricInterpretation")
     expected = -(-rows * columns * samples * header.frames * allocated // 8)
     if header.photometric_interpretation == "YBR_FULL_422":  # PS3.3 section C.7.6.3.1.2
         expected = expected // 3 * 2
@@ -175,6 +174,14 @@ def burned_in(dataset: "Dataset") -> bool | None:
     """Whether text is part of the picture (0028,0301); None if the file does not say."""
     said = str(dataset.get("BurnedInAnnotation") or "").strip()
     return {"YES": True, "NO": False}.get(said)
+
+
+def _photometric_interpretation(path: str | os.PathLike[str], dataset: "Dataset") -> str:
+    known = term(dataset, "PhotometricInterpretation", PHOTOMETRIC_INTERPRETATIONS)
+    if known is None:
+        said = "an unknown" if dataset.get("PhotometricInterpretation") else "no"
+        raise HeaderError(path, "header", f"{said} Photometric Interpretation")
+    return known
 
 
 def _count(

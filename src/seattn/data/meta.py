@@ -8,7 +8,6 @@ from seattn.data.picture import Picture
 from seattn.data.terms import (
     IMAGE_LATERALITIES,
     MODALITIES,
-    PHOTOMETRIC_INTERPRETATIONS,
     RESCALE_TYPES,
     term,
 )
@@ -52,7 +51,7 @@ class DicomMeta:
 
     modality: str | None
     units: str | None
-    photometric_interpretation: str | None
+    photometric_interpretation: str
     rows: int
     columns: int
     frames: int
@@ -80,9 +79,7 @@ def describe(header: Header, frame: int, picture: Picture) -> DicomMeta:
     return DicomMeta(
         modality=term(dataset, "Modality", MODALITIES),
         units=_units(header, frame),
-        photometric_interpretation=term(
-            dataset, "PhotometricInterpretation", PHOTOMETRIC_INTERPRETATIONS
-        ),
+        photometric_interpretation=header.photometric_interpretation,
         rows=header.rows,
         columns=header.columns,
         frames=header.frames,
