@@ -1,16 +1,20 @@
 """Every bad file ends in one of our errors, which says where and why and nothing of the header."""
 
+import gzip
 import logging
 import os
 import pickle
 import struct
 import threading
+import time
 import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -109,6 +113,59 @@ def test_a_pipe_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(NotDicomError, match="not a regular file"):
         read_dicom(tmp_path / "pipe")
+
+
+def test_archives_and_directories_of_files_are_no_images(tmp_path: Path, good: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(good)
+    with gzip.open(tmp_path / "a.gz", "wb") as file:
+        file.write(good.read_bytes())
+    for name in ("a.zip", "a.gz"):
+        with pytest.raises(NotDicomError, match="no DICOM prefix"):
+            read_dicom(tmp_path / name)
+    with pytest.raises(NoImageError, match="an object without pixels"):
+        read_dicom(Path(pydicom.__file__).parent / "data/test_files/dicomdirtests/DICOMDIR")
+
+
+@pytest.mark.parametrize("name", ["Knöchel 骨折.dcm", "a b\nc", os.fsdecode(b"kn\xf6chel")])
+def test_names_of_every_kind(tmp_path: Path, good: Path, name: str) -> None:
+    try:
+        path = good.rename(tmp_path / name)
+    except OSError:
+        pytest.skip("this system does not have such names")
+    assert read_dicom(path, units="stored").pixels.shape == (1, 10, 12)
+    path.write_bytes(b"")
+    with pytest.raises(NotDicomError) as caught:
+        read_dicom(path)
+    assert caught.value.path == str(path)
+    str(caught.value).encode()  # it can be printed, whatever the name
+
+
+def test_a_link_to_a_file_is_that_file(tmp_path: Path, good: Path) -> None:
+    (tmp_path / "link").symlink_to(good)
+    assert read_dicom(tmp_path / "link", units="stored").pixels.shape == (1, 10, 12)
+
+
+@pytest.mark.parametrize(
+    ("name", "stage"),
+    [
+        ("JPEG-lossy.dcm", "decode"),
+        ("JPEG2000-embedded-sequence-delimiter.dcm", "decode"),
+        ("MR_truncated.dcm", "header"),
+        ("badVR.dcm", "header"),
+        ("meta_missing_tsyntax.dcm", "header"),
+        ("nested_priv_SQ.dcm", "header"),
+    ],
+)
+def test_the_bad_files_of_pydicom_are_refused_with_path_and_stage_and_soon(
+    name: str, stage: str
+) -> None:
+    path = Path(pydicom.__file__).parent / "data/test_files" / name
+    start = time.process_time()
+    with pytest.raises(DicomError) as caught:
+        read_dicom(path)
+    assert time.process_time() - start < 2
+    assert str(caught.value).startswith(f"{path}: {stage}: ")
 
 
 @pytest.mark.parametrize(
