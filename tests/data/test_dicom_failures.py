@@ -458,7 +458,7 @@ def test_warnings_and_the_log_of_pydicom_come_back_when_the_last_thread_leaves(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     logger = logging.getLogger("pydicom")
-    level, filters = logger.level, list(warnings.filters)
+    before = (logger.level, logger.propagate, list(logger.handlers), list(warnings.filters))
     inside, leave = threading.Barrier(2), threading.Event()
 
     def stay() -> None:
@@ -474,7 +474,8 @@ def test_warnings_and_the_log_of_pydicom_come_back_when_the_last_thread_leaves(
     logger.warning("silent")
     leave.set()
     thread.join()
-    assert (logger.level, list(warnings.filters)) == (level, filters)
+    after = (logger.level, logger.propagate, list(logger.handlers), list(warnings.filters))
+    assert after == before
     assert not caplog.records
     with pytest.warns(UserWarning, match="heard"):
         warnings.warn("heard", stacklevel=1)

@@ -59,15 +59,16 @@ class _Quiet:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._inside = 0
-        self._level = logging.NOTSET
+        self._log: tuple[bool, list[logging.Handler]] = (True, [])
         self._warnings = warnings.catch_warnings()
 
     def __enter__(self) -> None:
         with self._lock:
             if self._inside == 0:
+                # Not by its level: each change of a level costs time for every logger there is.
                 logger = logging.getLogger("pydicom")
-                self._level = logger.level
-                logger.setLevel(logging.CRITICAL + 1)
+                self._log = logger.propagate, logger.handlers
+                logger.propagate, logger.handlers = False, [logging.NullHandler()]
                 self._warnings = warnings.catch_warnings()
                 self._warnings.__enter__()
                 warnings.simplefilter("ignore")
@@ -83,7 +84,8 @@ class _Quiet:
             self._inside -= 1
             if self._inside == 0:
                 self._warnings.__exit__(kind, error, traceback)
-                logging.getLogger("pydicom").setLevel(self._level)
+                logger = logging.getLogger("pydicom")
+                logger.propagate, logger.handlers = self._log
 
 
 quiet_pydicom = _Quiet()

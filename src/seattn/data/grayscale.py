@@ -146,7 +146,7 @@ def stretch(values: Array, counts: Counts, percentiles: tuple[float, float]) -> 
         low, high = inside.min(), inside.max()
     else:
         order = np.argsort(values, kind="stable")
-        ranks = np.maximum(np.ceil(np.array(percentiles) / 100 * total), 1)
+        ranks = np.ceil(np.array(percentiles) / 100 * total)
         places = order[np.searchsorted(np.cumsum(counts[order]), ranks)]
         low, high = values[places[0]], values[places[1]]
     return np.clip((values - low) / (high - low if high > low else 1), 0, 1)
