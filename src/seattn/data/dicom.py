@@ -114,9 +114,10 @@ def read_dicom(
             for i, image in zip(frames, stored, strict=True)
         ]
         meta = attempt(name, "meta", HeaderError, describe, header, frames[0], pictures[0])
-    if frame is not None:
-        return DicomImage(torch.from_numpy(pictures[0].pixels), meta)
-    return DicomImage(torch.from_numpy(np.stack([picture.pixels for picture in pictures])), meta)
+        pixels = pictures[0].pixels
+        if frame is None:
+            pixels = attempt(name, "values", DicomError, np.stack, [p.pixels for p in pictures])
+    return DicomImage(torch.from_numpy(pixels), meta)
 
 
 def _check_arguments(
