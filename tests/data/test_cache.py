@@ -6,6 +6,7 @@ import os
 import pickle
 import shutil
 import signal
+import traceback
 from dataclasses import replace
 
 import numpy as np
@@ -17,12 +18,22 @@ from pydicom.uid import RLELossless
 
 from seattn.data import cache as cache_module
 from seattn.data import preprocess as preprocess_module
-from seattn.data.cache import Cache, build_cache
+from seattn.data.cache import Cache
+from seattn.data.cache import build_cache as build_cache_and_index
+from seattn.data.cache_build import CacheBuild
 from seattn.data.errors import CacheError
+from seattn.data.index import DicomIndex
 from seattn.data.preprocess import Preprocessing
 from tests.data.ct_folder import WINDOW, make_ct_folder, scan, write_ct
+from tests.data.files import write_dicom
 
 PREPROCESSING = Preprocessing(size=(16, 12), window=WINDOW)
+
+
+def build_cache(*args, **kwargs):
+    cache, index = build_cache_and_index(*args, **kwargs)
+    assert index is args[0]
+    return cache
 
 
 @pytest.fixture
@@ -174,13 +185,19 @@ def test_a_decoder_that_is_not_installed_is_no_error(monkeypatch):
     assert cache_module._version("seattn-has-no-such-distribution") is None
 
 
-def test_all_bad_files_are_listed_before_anything_is_kept(index, folder):
+def spoil_five(index):
+    """Makes five of the eight rows impossible to use, each in its own way."""
     damage_pixels(index.root / "patient 0/1.dcm")
     write_ct(index.root / "patient 2/0.dcm", seed=0, patient="MARKER-2", colour=True)
     index = scan(index.root)
     (index.root / "patient 1/0.dcm").write_bytes(b"changed")
     (index.root / "patient 3/1.dcm").unlink()
     (index.root / "masks/3.npy").write_bytes(b"no array")
+    return index
+
+
+def test_all_bad_files_are_listed(index, folder):
+    index = spoil_five(index)
     with pytest.raises(CacheError) as caught:
         build_cache(index, PREPROCESSING, folder)
     lines = str(caught.value).splitlines()
@@ -193,8 +210,120 @@ def test_all_bad_files_are_listed_before_anything_is_kept(index, folder):
         ["  patient 3/1.dcm", "open"],
     ]
     assert "index the folder again" in lines[2]
-    assert complete_caches(folder) == []
     assert list(folder.glob("*/.*")) == []
+
+
+def test_after_an_error_only_what_was_mended_is_decoded(index, folder, decoded):
+    good = (index.root / "patient 2/1.dcm").read_bytes()
+    damage_pixels(index.root / "patient 2/1.dcm")
+    with pytest.raises(CacheError, match="1 of 8 images cannot be used"):
+        build_cache(scan(index.root), PREPROCESSING, folder)
+    (index.root / "patient 2/1.dcm").write_bytes(good)
+    decoded.clear()
+    cache = build_cache(scan(index.root), PREPROCESSING, folder)
+    assert decoded == ["patient 2/1.dcm"]
+    assert len(cache) == 8
+
+
+def test_bad_files_are_skipped_with_one_warning_that_counts_them(index, folder):
+    index = spoil_five(index)
+    with pytest.warns(UserWarning, match="^5 of 8 images cannot be used") as caught:
+        cache, rest = build_cache_and_index(index, PREPROCESSING, folder, on_error="skip")
+    assert len(caught) == 1
+    assert "patient" not in str(caught[0].message)
+    assert [row.path for row in rest.rows] == [
+        "patient 0/0.dcm",
+        "patient 1/1.dcm",
+        "patient 2/1.dcm",
+    ]
+    failed = [each for each in rest.failures if not each.skipped]
+    assert [(each.path, each.stage) for each in failed] == [
+        ("patient 0/1.dcm", "decode"),
+        ("patient 1/0.dcm", "open"),
+        ("patient 2/0.dcm", "channels"),
+        ("patient 3/0.dcm", "mask"),
+        ("patient 3/1.dcm", "open"),
+    ]
+    assert "5 files failed" in rest.report()
+    assert len(index) == 8
+    assert len(cache) == len(rest) == 3
+    for i, row in enumerate(rest.rows):
+        image, mask = PREPROCESSING(rest.root, row)
+        assert (cache.images(np.array([i]))[0] - image).abs().max() < 0.002
+        assert torch.equal(cache.masks(np.array([i]))[0], mask)
+
+
+def test_skipping_again_decodes_no_good_file_and_adds_no_cache(index, folder, decoded):
+    damage_pixels(index.root / "patient 2/1.dcm")
+    index = scan(index.root)
+    for _ in range(2):
+        decoded.clear()
+        with pytest.warns(UserWarning, match="1 of 8"):
+            build_cache_and_index(index, PREPROCESSING, folder, on_error="skip")
+    assert decoded == ["patient 2/1.dcm"]
+    assert len(complete_caches(folder)) == 1
+
+
+def test_a_bad_frame_is_named_among_the_failures(folder):
+    index = scan_frames(folder.parent / "frames", frames=3)
+    rows = (*index.rows, replace(index.rows[0], frame=3))
+    with pytest.warns(UserWarning, match="1 of 4"):
+        _, rest = build_cache_and_index(
+            replace(index, rows=rows), PREPROCESSING, folder, on_error="skip"
+        )
+    (failure,) = rest.failures
+    assert failure.stage == "frame"
+    assert "fewer frames" in failure.reason
+    assert failure.reason.endswith("(frame 3)")
+
+
+def scan_frames(root, *, frames):
+    root.mkdir()
+    pixels = np.arange(frames * 120, dtype=np.int16).reshape(frames, 10, 12)
+    write_dicom(root / "frames.dcm", pixels)
+    return DicomIndex.scan(root, key="k", progress=False)
+
+
+def test_if_all_files_are_bad_skipping_is_an_error(index, folder):
+    shutil.rmtree(index.root)
+    with pytest.raises(CacheError, match="8 of 8 images cannot be used"):
+        build_cache(index, PREPROCESSING, folder, on_error="skip")
+
+
+def test_with_redacted_paths_errors_name_rows(index, folder):
+    index = spoil_five(index)
+    with pytest.raises(CacheError) as caught:
+        build_cache(index, PREPROCESSING, folder, redact_paths=True)
+    text = "".join(traceback.format_exception(caught.value))
+    assert [line.split(":")[0] for line in str(caught.value).splitlines()[1:]] == [
+        f"  row {i}" for i in (1, 2, 4, 6, 7)
+    ]
+    assert str(caught.value).startswith("cache: build: 5 of 8")
+    for word in ("patient", "masks/", str(index.root)):
+        assert word not in str(caught.value)
+        assert word not in text
+
+
+def test_images_of_other_channels_are_told_apart_from_those_that_are_known(index, folder):
+    build_cache(index, PREPROCESSING, folder)
+    write_ct(index.root / "patient 0/0.dcm", seed=0, patient="MARKER-0", colour=True)
+    (index.root / "patient 3/1.dcm").touch()
+    changed = scan(index.root)
+    with pytest.raises(CacheError, match=r"1 of 8.*\n  patient 0/0.dcm: channels: 3 .* have 1"):
+        build_cache(changed, PREPROCESSING, folder)
+    shutil.rmtree(index.root / "patient 1")
+    build_cache(changed.subset([0]), PREPROCESSING, folder)  # colour alone is fine
+    with pytest.raises(CacheError, match=r"1 of 2.*\n  patient 0/1.dcm: channels: 1 .* have 3"):
+        build_cache(changed.subset([0, 1]), PREPROCESSING, folder)
+
+
+def test_values_too_large_for_float16_are_an_error(tmp_path, folder):
+    write_dicom(tmp_path / "a.dcm", np.full((10, 12), 65535, dtype=np.uint16))
+    index = DicomIndex.scan(tmp_path, key="k", progress=False)
+    stored = Preprocessing(size=(10, 12), units="stored")
+    with pytest.raises(CacheError, match=r"a.dcm: store: .*float16.*'float32'"):
+        build_cache(index, stored, folder, dtype="float16")
+    assert build_cache(index, stored, folder, dtype="float32").images(np.array([0])).max() == 65535
 
 
 def build_and_die(index, folder):
@@ -223,19 +352,20 @@ def test_a_build_that_is_killed_leaves_nothing_that_is_taken_for_a_cache(index, 
     assert process.exitcode == -signal.SIGKILL
     assert len(list(folder.glob("*/.building-*"))) == 1
     cache = build_cache(index, PREPROCESSING, folder)
+    assert list(folder.glob("*/.building-*")) == []
     assert len(decoded) == 8
     assert len(cache.images(rows_of(index))) == 8
 
 
 def test_of_two_builders_at_once_both_get_the_cache(index, folder, monkeypatch):
-    write = cache_module._write
+    decode = CacheBuild._decode
 
-    def write_late(*args):
-        monkeypatch.setattr(cache_module, "_write", write)
+    def decode_late(*args):
+        monkeypatch.setattr(CacheBuild, "_decode", decode)
         build_cache(index, PREPROCESSING, folder)  # the other process
-        write(*args)
+        return decode(*args)
 
-    monkeypatch.setattr(cache_module, "_write", write_late)
+    monkeypatch.setattr(CacheBuild, "_decode", decode_late)
     cache = build_cache(index, PREPROCESSING, folder)
     assert len(cache.images(rows_of(index))) == 8
     assert len(complete_caches(folder)) == 1
@@ -246,7 +376,7 @@ def test_a_build_that_fails_at_the_end_leaves_nothing(index, folder, monkeypatch
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(cache_module.Path, "replace", fail)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(CacheError, match="cache: write: No space left"):
         build_cache(index, PREPROCESSING, folder)
     assert list(folder.glob("*/*")) == []
 
@@ -264,6 +394,94 @@ def test_a_damaged_cache_is_an_error_that_names_its_folder(index, folder, name, 
     assert caught.value.path == str(file.parent)
     shutil.rmtree(file.parent)
     build_cache(index, PREPROCESSING, folder)
+
+
+def flip_a_bit(path, position):
+    with path.open("r+b") as file:
+        file.seek(position)
+        byte = file.read(1)[0]
+        file.seek(position)
+        file.write(bytes([byte ^ 16]))
+
+
+def test_one_flipped_bit_is_found_and_its_row_named(index, folder):
+    cache = build_cache(index, PREPROCESSING, folder)
+    cache.verify()
+    flip_a_bit(cache.folder / "images.npy", 128 + 5 * 16 * 12 + 7)
+    flip_a_bit(cache.folder / "masks.npy", 128 + 3 * 16 * 12)  # the mask of row 6
+    reason = r"2 of 8 rows are damaged \(rows 5, 6\); delete this folder"
+    with pytest.raises(CacheError, match=reason) as caught:
+        Cache(cache.folder).verify()
+    assert caught.value.path == str(cache.folder)
+    with pytest.raises(CacheError, match=r"^cache: verify: 2 of 8 rows"):
+        Cache(cache.folder, redact_paths=True).verify()
+
+
+def test_a_damaged_row_is_not_taken_over(index, folder, decoded):
+    cache = build_cache(index, PREPROCESSING, folder)
+    expected = cache.images(rows_of(index)).clone()
+    flip_a_bit(cache.folder / "images.npy", 128 + 5 * 16 * 12 + 7)
+    flip_a_bit(cache.folder / "masks.npy", 128 + 3 * 16 * 12)
+    decoded.clear()
+    part = build_cache(index.subset([4, 5, 6]), PREPROCESSING, folder)
+    assert decoded == ["patient 2/1.dcm", "patient 3/0.dcm"]
+    part.verify()
+    assert torch.equal(part.images(np.arange(3)), expected[4:7])
+
+
+def test_a_changed_record_is_found_when_the_cache_is_opened(index, folder):
+    cache = build_cache(index, PREPROCESSING, folder)
+    path = cache.folder / "cache.json"
+    path.write_text(path.read_text().replace("true", "false", 1))
+    with pytest.raises(CacheError, match="damaged"):
+        Cache(cache.folder)
+    with pytest.raises(CacheError, match=r"^cache: open: damaged") as caught:
+        build_cache(index, PREPROCESSING, folder, redact_paths=True)
+    assert str(folder) not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("name", ["images.npy", "masks.npy"])
+def test_a_file_that_is_too_long_is_damaged(index, folder, name):
+    cache = build_cache(index, PREPROCESSING, folder)
+    with (cache.folder / name).open("ab") as file:
+        file.write(b"0")
+    with pytest.raises(CacheError, match="damaged"):
+        Cache(cache.folder)
+
+
+def test_a_damaged_cache_of_other_rows_is_left_alone(index, folder, decoded):
+    other = build_cache(index.subset([0, 1]), PREPROCESSING, folder)
+    (other.folder / "images.npy").write_bytes(b"")
+    decoded.clear()
+    build_cache(index, PREPROCESSING, folder).verify()
+    assert len(decoded) == 8
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows keeps files that are mapped")
+def test_a_cache_may_be_deleted_and_made_again_while_it_is_in_use(index, folder):
+    cache = build_cache(index, PREPROCESSING, folder)
+    before = cache.images(rows_of(index)).clone()
+    shutil.rmtree(folder)
+    write_ct(index.root / "patient 1/0.dcm", seed=99, patient="MARKER-1")
+    new = build_cache(scan(index.root), PREPROCESSING, folder)
+    assert torch.equal(cache.images(rows_of(index)), before)
+    assert not torch.equal(new.images(rows_of(index)), before)
+
+
+def test_images_come_as_they_are_stored_if_asked_for(index, folder):
+    cache = build_cache(index, PREPROCESSING, folder)
+    stored = cache.images(rows_of(index), as_float=False)
+    assert stored.dtype == torch.uint8
+    assert torch.equal(cache.images(rows_of(index)), stored.float() / 255)
+
+
+def test_masks_cost_nothing_where_none_is_annotated(index, folder):
+    cache = build_cache(index, PREPROCESSING, folder)
+    masks = cache.masks(np.array([1, 3, 5]))
+    assert masks.shape == (3, 1, 16, 12)
+    assert masks.dtype == torch.uint8
+    assert (masks == 255).all()
+    assert masks.untyped_storage().nbytes() == 1
 
 
 def test_a_pickle_holds_the_folder_and_not_the_pixels(index, folder):
@@ -289,7 +507,7 @@ def test_nothing_in_the_cache_names_a_patient(index, folder):
     assert len(files) == 3
     for path in files:
         text = str(path.relative_to(folder)).encode() + path.read_bytes()
-        for word in ["MARKER", "Marker", "patient", "dcm", *(row.patient for row in index.rows)]:
+        for word in ["MARKER", "Marker", "patient", ".dcm", *(row.patient for row in index.rows)]:
             assert word.encode() not in text
 
 
@@ -297,7 +515,8 @@ def test_a_small_cache_takes_the_room_of_its_pixels(index, folder):
     place = build_cache(index, PREPROCESSING, folder).folder
     assert (place / "images.npy").stat().st_size == 128 + 8 * 16 * 12
     assert (place / "masks.npy").stat().st_size == 128 + 4 * 16 * 12
-    assert json.loads((place / "cache.json").read_text())["settings"]["window"] == [400, 1800]
+    facts = json.loads((place / "cache.json").read_text())["facts"]
+    assert facts["settings"]["window"] == [400, 1800]
 
 
 def test_impossible_arguments_are_named(index, folder):
@@ -307,4 +526,8 @@ def test_impossible_arguments_are_named(index, folder):
         build_cache(index, PREPROCESSING, folder, dtype="int16")
     with pytest.raises(ValueError, match=r"`dtype` \(='uint8'\).*use 'float32'"):
         build_cache(index, Preprocessing(size=(8, 8), units="modality"), folder)
+    with pytest.raises(ValueError, match=r"`workers` \(=-1\)"):
+        build_cache(index, PREPROCESSING, folder, workers=-1)
+    with pytest.raises(ValueError, match=r"`on_error` \(='ignore'\)"):
+        build_cache(index, PREPROCESSING, folder, on_error="ignore")
     assert not folder.exists()

@@ -133,6 +133,7 @@ def test_a_mask_that_cannot_be_used_is_an_error_that_names_it(index, tmp_path, c
 
 def test_a_missing_pillow_is_named_with_the_line_that_installs_it(index, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
+    (tmp_path / "mask.png").write_bytes(b"")
     dataset = DicomDataset(only(index, 0, mask=str(tmp_path / "mask.png")), window=WINDOW)
     with pytest.raises(DicomError, match=r"mask.png: mask: .*pip install 'seattn\[compressed\]'"):
         dataset[0]

@@ -1,5 +1,6 @@
 """DICOM files in, tensors out: reading, index, labels, datasets, patient-level splits."""
 
+from seattn.data.cache import take_shard
 from seattn.data.dataset import BatchLoader, DicomDataset
 from seattn.data.dicom import DicomImage, read_dicom
 from seattn.data.errors import (
@@ -70,4 +71,5 @@ __all__ = [
     "read_series",
     "split_by_patient",
     "split_hash",
+    "take_shard",
 ]

@@ -6,28 +6,28 @@ them holds a path or a pseudonym. A folder appears under its name when it is com
 changed then.
 """
 
-import hashlib
 import importlib.metadata
-import json
 import os
-import tempfile
-from collections.abc import Sequence
-from dataclasses import asdict
+import warnings
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Literal, get_args
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
-from seattn.data.errors import CacheError, DicomError
-from seattn.data.index import DicomIndex, IndexRow
+from seattn.data.cache_build import CacheBuild, name_of, scratch_folder
+from seattn.data.cache_files import Cache
+from seattn.data.decoding import CacheDtype, Problem
+from seattn.data.errors import CacheError
+from seattn.data.index import DicomIndex, Failure, IndexRow
 from seattn.data.preprocess import Preprocessing
 
-__all__ = ["Cache", "CacheDtype", "build_cache"]
+__all__ = ["Cache", "CacheDtype", "OnError", "build_cache", "take_shard"]
 
-CacheDtype = Literal["uint8", "float16", "float32"]
+OnError = Literal["raise", "skip"]
 
+# Raise this number when the same settings begin to give other pixels.
+_FORMAT = 2
 # What decides the values of a pixel besides the settings: this library, torch, and the decoders.
 _DISTRIBUTIONS = (
     "seattn",
@@ -35,51 +35,11 @@ _DISTRIBUTIONS = (
     "pydicom",
     "pillow",
     "pyjpegls",
+    "pylibjpeg-libjpeg",
     "pylibjpeg-openjpeg",
     "pylibjpeg-rle",
+    "python-gdcm",
 )
-
-
-class Cache:
-    """Preprocessed images and masks in files that are memory-mapped, not loaded.
-
-    A pickle of it holds the folder's name alone, and opens the files again where it is loaded.
-
-    Args:
-        folder: A folder that ``build_cache`` has completed.
-
-    Raises:
-        CacheError: A file is missing or cut short.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        try:
-            facts = json.loads((folder / "cache.json").read_text())
-            self.digests: list[str] = facts["rows"]
-            self._annotated = np.array(facts["annotated"], dtype=np.bool_)
-            self._images = np.load(folder / "images.npy", mmap_mode="r")
-            self._masks = np.load(folder / "masks.npy", mmap_mode="r")
-        except (OSError, ValueError, KeyError, EOFError) as error:
-            reason = "damaged; delete this folder and the cache builds itself again"
-            raise CacheError(folder, "open", reason) from error
-        self._place = np.cumsum(self._annotated) - 1  # of an annotated row among the masks
-
-    def __reduce__(self) -> tuple[type["Cache"], tuple[Path]]:
-        """Pickle the name of the folder instead of its content."""
-        return Cache, (self.folder,)
-
-    def images(self, rows: NDArray[np.int64]) -> torch.Tensor:
-        """Return the images of some rows: float32 (N, C, H, W)."""
-        stored = torch.from_numpy(self._images[rows])
-        return stored.float() / 255 if stored.dtype == torch.uint8 else stored.float()
-
-    def masks(self, rows: NDArray[np.int64]) -> torch.Tensor:
-        """Return the masks of some rows: uint8 (N, 1, H, W), 255 where there is no annotation."""
-        masks = np.full((len(rows), *self._masks.shape[1:]), 255, dtype=np.uint8)
-        annotated = self._annotated[rows]
-        masks[annotated] = self._masks[self._place[rows[annotated]]]
-        return torch.from_numpy(masks)
 
 
 def build_cache(
@@ -88,13 +48,17 @@ def build_cache(
     folder: str | os.PathLike[str],
     *,
     dtype: CacheDtype = "uint8",
-) -> Cache:
+    workers: int = 0,
+    on_error: OnError = "raise",
+    redact_paths: bool = False,
+) -> tuple[Cache, DicomIndex]:
     """Decode the images of an index into a folder, or find them there.
 
     What is there already is not decoded again: a cache of the same rows is opened as it is, and a
-    new one takes over the rows that any other with the same preprocessing holds. So after a change
-    of one file, or another split of the same patients, only what is new is decoded. Old caches are
-    left to their owner to delete.
+    new one takes over the rows that any other with the same preprocessing holds, if their checksums
+    are right. So after a change of one file, or another split of the same patients, only what is
+    new is decoded. It also makes shards, see ``take_shard``, into one. Old caches are left to
+    their owner to delete, which is safe while they are in use on a system like Linux.
 
     A row is known by its path, frame, size and time of change, and those of its mask. The
     preprocessing counts with all its settings, ``dtype``, and the versions of this library, torch
@@ -106,46 +70,111 @@ def build_cache(
         folder: Where caches are kept; made if it is not there.
         dtype: How pixels are stored. "uint8", for images in 0..1 alone, rounds by at most 0.002,
             which is a fifth of the noise that ``RandomNoise`` adds; "float16" by 0.00025 in 0..1.
+        workers: How many processes decode, as in ``decode_rows``; 0 decodes in this one.
+        on_error: What to do when files cannot be used: "raise" an error that lists them all, or
+            "skip" their rows with one warning that counts them. In either case the other rows are
+            kept, and a new attempt decodes only what was mended.
+        redact_paths: Whether errors say "row 7", for the position in ``index``, instead of a path.
+
+    Returns:
+        The cache, and the index of its rows. That is ``index``, or with "skip" what is left of it,
+        with the other rows as ``Failure`` in its ``failures``.
 
     Raises:
-        CacheError: Files cannot be used: all of them are listed, each with its reason. Or a cache
-            in the folder is damaged.
-        ValueError: The index is empty, or ``dtype`` does not fit the images.
+        CacheError: Files cannot be used: all of them are listed, each with its reason. Or the cache
+            is damaged, or cannot be written.
+        ValueError: The index is empty, or an argument is not possible or does not fit the images.
     """
+    _check_arguments(index, preprocessing, dtype, workers, on_error)
+    settings = asdict(preprocessing) | {
+        "format": _FORMAT,
+        "dtype": dtype,
+        "versions": {name: _version(name) for name in _DISTRIBUTIONS},
+    }
+    shelf = Path(folder) / name_of(settings)
+    digests = [name_of(_identity(index.root, row)) for row in index.rows]
+    problems: dict[int, Problem] = {}
+    if not (shelf / name_of(digests)).is_dir():
+        build = CacheBuild(index, digests, preprocessing, dtype, workers, settings)
+        problems = _run(build, shelf, "cache" if redact_paths else folder)
+    if problems:
+        if on_error == "raise" or len(problems) == len(index):
+            raise _failure(index, problems, redact_paths)
+        index = _without(index, problems)
+        warnings.warn(
+            f"{len(problems)} of {len(digests)} images cannot be used and are left out; "
+            "`report()` of the dataset's index says why.",
+            stacklevel=3,
+        )
+    kept = [digest for i, digest in enumerate(digests) if i not in problems]
+    return Cache(shelf / name_of(kept), redact_paths=redact_paths), index
+
+
+def take_shard(index: DicomIndex, *, rank: int, world_size: int) -> DicomIndex:
+    """Take every ``world_size``-th row of an index, so that many can build one cache.
+
+    Each process or machine builds the cache of its own shard; afterwards one builds the cache of
+    the whole index in the same folder, which takes the rows over and decodes only what is missing.
+    The result is, byte for byte, the cache that one process would have built. Machines that share
+    no folder copy the content of theirs into one. The shards may be deleted then.
+
+    Args:
+        index: The whole index, the same in every process: save it, and load it there.
+        rank: Which shard, in 0..world_size - 1.
+        world_size: How many shards.
+
+    Returns:
+        The index of the shard, which may be empty if ``world_size`` exceeds the number of rows.
+
+    Raises:
+        ValueError: ``rank`` or ``world_size`` is out of range.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from seattn.data import DicomIndex, IndexRow, take_shard
+        >>> names = [f"{i}.dcm" for i in range(5)]
+        >>> rows = tuple(IndexRow(n, 0, "p", "s", "s", "axial", 8, 8, 64, 0) for n in names)
+        >>> index = DicomIndex(Path("scans"), rows)
+        >>> [row.path for row in take_shard(index, rank=1, world_size=2).rows]
+        ['1.dcm', '3.dcm']
+    """
+    if world_size < 1:
+        raise ValueError(f"`world_size` (={world_size}) must be at least 1.")
+    if not 0 <= rank < world_size:
+        raise ValueError(f"`rank` (={rank}) must be in 0..{world_size - 1}, below `world_size`.")
+    return index.subset(range(rank, len(index), world_size))
+
+
+def _run(build: CacheBuild, shelf: Path, name: str | os.PathLike[str]) -> dict[int, Problem]:
+    try:
+        shelf.mkdir(parents=True, exist_ok=True)
+        with scratch_folder(shelf) as scratch:
+            return build.run(shelf, scratch)
+    except OSError as problem:
+        reason = problem.strerror or type(problem).__name__
+    raise CacheError(name, "write", reason)  # out here it carries no text that names a file
+
+
+def _check_arguments(
+    index: DicomIndex,
+    preprocessing: Preprocessing,
+    dtype: CacheDtype,
+    workers: int,
+    on_error: OnError,
+) -> None:
     if not len(index):
         raise ValueError("`index` is empty: there is nothing to decode.")
-    if dtype not in {"uint8", "float16", "float32"}:
+    if dtype not in get_args(CacheDtype):
         raise ValueError(f"`dtype` (={dtype!r}) must be 'uint8', 'float16' or 'float32'.")
     if dtype == "uint8" and not preprocessing.unit_range:
         raise ValueError(
             f"`dtype` (={dtype!r}) holds images in 0..1, not `units`={preprocessing.units!r}; "
             "use 'float32'."
         )
-    settings = asdict(preprocessing) | {
-        "dtype": dtype,
-        "versions": {name: _version(name) for name in _DISTRIBUTIONS},
-    }
-    shelf = Path(folder) / _hash(settings)
-    digests = [_hash(_identity(index.root, row)) for row in index.rows]
-    place = shelf / _hash(digests)
-    if not place.is_dir():
-        shelf.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".building-", dir=shelf) as scratch:
-            draft = Path(scratch) / "draft"
-            draft.mkdir()
-            _write(draft, index, preprocessing, digests, np.dtype(dtype), _known_rows(shelf))
-            facts = {
-                "settings": settings,
-                "rows": digests,
-                "annotated": [row.mask is not None for row in index.rows],
-            }
-            (draft / "cache.json").write_text(json.dumps(facts))
-            try:
-                draft.replace(place)
-            except OSError:
-                if not place.is_dir():  # else another process was faster, and made the same
-                    raise
-    return Cache(place)
+    if workers < 0:
+        raise ValueError(f"`workers` (={workers}) must not be negative; 0 is this process.")
+    if on_error not in get_args(OnError):
+        raise ValueError(f"`on_error` (={on_error!r}) must be 'raise' or 'skip'.")
 
 
 def _version(distribution: str) -> str | None:
@@ -160,84 +189,26 @@ def _identity(root: Path, row: IndexRow) -> list[str | int]:
     identity: list[str | int] = [row.path, row.frame, row.size, row.mtime_ns]
     if row.mask is not None:
         identity.append(row.mask)
-        if (root / row.mask).is_file():  # else reading it is going to fail
+        with suppress(OSError):  # then reading it is going to fail
             status = (root / row.mask).stat()
             identity += [status.st_size, status.st_mtime_ns]
     return identity
 
 
-def _hash(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+def _failure(index: DicomIndex, problems: Mapping[int, Problem], redact_paths: bool) -> CacheError:
+    lines = [f"{len(problems)} of {len(index)} images cannot be used"]
+    for position, (path, stage, reason) in problems.items():
+        where = f"row {position}" if redact_paths else path
+        lines.append(f"{where}: {stage}: {reason}")
+    return CacheError("cache" if redact_paths else index.root, "build", "\n  ".join(lines))
 
 
-def _known_rows(shelf: Path) -> dict[str, tuple[Cache, int]]:
-    """Find every row that is cached with this preprocessing."""
-    caches = [Cache(folder) for folder in sorted(shelf.glob("[!.]*"))]
-    return {digest: (cache, i) for cache in caches for i, digest in enumerate(cache.digests)}
-
-
-def _write(
-    folder: Path,
-    index: DicomIndex,
-    preprocessing: Preprocessing,
-    digests: Sequence[str],
-    dtype: np.dtype[Any],
-    known: dict[str, tuple[Cache, int]],
-) -> None:
-    """Write ``images.npy`` and ``masks.npy``, or raise a CacheError that lists every bad file."""
-    from tqdm import tqdm
-
-    annotated = sum(row.mask is not None for row in index.rows)
-    failures: list[DicomError] = []
-    shape: torch.Size | None = None
-    with (folder / "images.npy").open("wb") as images, (folder / "masks.npy").open("wb") as masks:
-        # `disable=None`: the bar is for a terminal, not for a log.
-        rows = tqdm(index.rows, desc="preparing images", unit="image", leave=False, disable=None)
-        for row, digest in zip(rows, digests, strict=True):
-            try:
-                if digest in known:
-                    cache, i = known[digest]
-                    image, mask = cache.images(np.array([i]))[0], cache.masks(np.array([i]))[0]
-                else:
-                    _check_unchanged(index.root, row)
-                    image, mask = preprocessing(index.root, row)
-                if shape is None:
-                    shape = image.shape
-                    _write_header(images, (len(index), *shape), dtype)
-                    _write_header(masks, (annotated, *mask.shape), np.dtype(np.uint8))
-                if image.shape != shape:
-                    reason = f"{len(image)} channels, and the first image has {shape[0]}"
-                    raise DicomError(row.path, "channels", reason)
-            except DicomError as error:
-                failures.append(error)
-                continue
-            images.write(_encode(image, dtype))
-            if row.mask is not None:
-                masks.write(mask.numpy().tobytes())
-        for file in (images, masks):
-            file.flush()
-            os.fsync(file.fileno())
-    if failures:
-        lines = [f"{len(failures)} of {len(index)} images cannot be used", *map(str, failures)]
-        raise CacheError(index.root, "build", "\n  ".join(lines))
-
-
-def _check_unchanged(root: Path, row: IndexRow) -> None:
-    path = root / row.path
-    if not path.is_file():
-        raise DicomError(row.path, "open", "the file is no longer there")
-    if (path.stat().st_size, path.stat().st_mtime_ns) != (row.size, row.mtime_ns):
-        raise DicomError(row.path, "open", "changed since it was indexed; index the folder again")
-
-
-def _write_header(file: BinaryIO, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    descr = np.lib.format.dtype_to_descr(dtype)
-    header = {"descr": descr, "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, header)
-
-
-def _encode(image: torch.Tensor, dtype: np.dtype[Any]) -> bytes:
-    if dtype == np.uint8:
-        return (255 * image).round().clamp(0, 255).to(torch.uint8).numpy().tobytes()
-    return image.numpy().astype(dtype).tobytes()
+def _without(index: DicomIndex, problems: Mapping[int, Problem]) -> DicomIndex:
+    """Move the rows at some positions to the failures."""
+    left = index.subset(i for i in range(len(index)) if i not in problems)
+    failures = list(index.failures)
+    for position, (_, stage, reason) in problems.items():
+        row = index.rows[position]
+        where = f" (frame {row.frame})" if row.frame else ""
+        failures.append(Failure(row.path, stage, reason + where, skipped=False))
+    return replace(left, failures=tuple(sorted(failures, key=lambda failure: failure.path)))

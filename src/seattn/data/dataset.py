@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from seattn.data.cache import Cache, CacheDtype, build_cache
+from seattn.data.cache import Cache, CacheDtype, OnError, build_cache
 from seattn.data.dicom import Units
+from seattn.data.errors import DicomError
 from seattn.data.index import DicomIndex
 from seattn.data.preprocess import Preprocessing
 from seattn.data.sample import Sample
@@ -27,7 +28,8 @@ class DicomDataset(Dataset[Any]):
     gathers whole batches and a cached image costs less than its way out of a worker.
 
     With a cache, every file is read when the dataset is made, so a bad file is an error before
-    training starts, and not in the middle of an epoch.
+    training starts, and not in the middle of an epoch. Without one it is an error when it is asked
+    for. No other image ever takes its place, and no epoch ends early.
 
     Args:
         index: The images. A row without a label gets the label -1.
@@ -38,11 +40,26 @@ class DicomDataset(Dataset[Any]):
             images in Hounsfield units only. ``seattn.data.roi.bone_mask`` finds the bones.
         cache: A folder for decoded images, see ``seattn.data.cache.build_cache``; None decodes
             each image whenever it is asked for.
-        dtype: How the cache stores pixels, "uint8", "float16" or "float32". The images that come
-            out are float32 in any case; 256 grey levels are what the window was made to be shown
-            in.
+        segment: Where masks are DICOM segmentations: the number of the segment; None if each file
+            has but one.
+        dtype: How the cache stores pixels, "uint8", "float16" or "float32"; 256 grey levels are
+            what the window was made to be shown in.
+        as_float: Whether images come as float32. False hands them out as the cache stores them,
+            which is a quarter of the memory and of the way to a GPU for "uint8"; ``augment`` and
+            ``to_float`` make float32 of them there.
         as_dict: Whether ``dataset[i]`` is a dictionary with the fields of ``Sample`` as its keys,
             for transforms in the manner of MONAI.
+        workers: How many processes decode while the cache is built; 0 is this process. A file that
+            crashes a decoder ends the process it is in; with workers it is one bad file more.
+        on_error: "raise" if files cannot be used, or "skip" them: their rows move from ``index``
+            to its ``failures``, and a warning counts them. Only a cache can skip. A split made
+            before does not know; to split what is left, make a dataset of the whole index first,
+            and split its ``index``.
+        redact_paths: Whether errors name "row 7" instead of a path. The row is the position in
+            the index that was given.
+
+    Attributes:
+        index: The images, without those that were skipped.
 
     Raises:
         CacheError: With a cache: files cannot be used; all of them are listed.
@@ -71,23 +88,44 @@ class DicomDataset(Dataset[Any]):
         units: Units = "window",
         window: Sequence[float] | None = None,
         bone_mask: bool = False,
+        segment: int | None = None,
         cache: str | os.PathLike[str] | None = None,
         dtype: CacheDtype = "uint8",
+        as_float: bool = True,
         as_dict: bool = False,
+        workers: int = 0,
+        on_error: OnError = "raise",
+        redact_paths: bool = False,
     ) -> None:
-        self.index = index
+        if cache is None and (not as_float or workers or on_error != "raise"):
+            raise ValueError(
+                f"`as_float` (={as_float}), `workers` (={workers}) and `on_error` (={on_error!r}) "
+                "other than True, 0 and 'raise' need a `cache`."
+            )
         self.as_dict = as_dict
+        self._as_float = as_float
+        self._redact_paths = redact_paths
         self._preprocessing = Preprocessing(
             size=(size, size) if isinstance(size, int) else size,
             units=units,
             window=None if window is None else tuple(float(value) for value in window),
             bone_mask=bone_mask,
+            segment=segment,
         )
-        labels = [-1 if row.label is None else row.label for row in index.rows]
-        self._labels = torch.tensor(labels, dtype=torch.int64)
         self._cache: Cache | None = None
         if cache is not None:
-            self._cache = build_cache(index, self._preprocessing, cache, dtype=dtype)
+            self._cache, index = build_cache(
+                index,
+                self._preprocessing,
+                cache,
+                dtype=dtype,
+                workers=workers,
+                on_error=on_error,
+                redact_paths=redact_paths,
+            )
+        self.index = index
+        labels = [-1 if row.label is None else row.label for row in index.rows]
+        self._labels = torch.tensor(labels, dtype=torch.int64)
 
     def __len__(self) -> int:
         """Count the images."""
@@ -111,12 +149,32 @@ class DicomDataset(Dataset[Any]):
         """
         rows = np.arange(len(self))[np.asarray(positions, dtype=np.int64)]
         if self._cache is not None:
-            image, mask = self._cache.images(rows), self._cache.masks(rows)
+            image = self._cache.images(rows, as_float=self._as_float)
+            mask = self._cache.masks(rows)
         else:
-            pairs = [self._preprocessing(self.index.root, self.index.rows[row]) for row in rows]
+            pairs = [self._decode(row) for row in rows]
             image, mask = (torch.stack(tensors) for tensors in zip(*pairs, strict=True))
         row = torch.from_numpy(rows)
         return Sample(image=image, label=self._labels[row], mask=mask, row=row)
+
+    def _decode(self, row: int) -> tuple[torch.Tensor, torch.Tensor]:
+        try:
+            return self._preprocessing(self.index.root, self.index.rows[row])
+        except DicomError as problem:
+            name = f"row {row}" if self._redact_paths else problem.path
+            error = type(problem)(name, problem.stage, problem.reason)
+        raise error  # out here, it carries no other whose text names the file
+
+    def verify_cache(self) -> None:
+        """Read the whole cache and compare each row with its checksum.
+
+        Raises:
+            CacheError: Rows are damaged: their positions are listed.
+            ValueError: The dataset has no cache.
+        """
+        if self._cache is None:
+            raise ValueError("There is no `cache` to verify: the dataset was made without one.")
+        self._cache.verify()
 
     def loader(
         self, batch_size: int, *, shuffle: bool = False, seed: int = 0, drop_last: bool = False

@@ -1,19 +1,16 @@
 """From one row of an index to what a network sees: read, mask the bones, resize."""
 
-import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 
 from seattn.data import roi
-from seattn.data.containment import attempt
 from seattn.data.dicom import Units, read_dicom
 from seattn.data.errors import DicomError
-from seattn.data.index import IndexRow
+from seattn.data.mask_file import read_mask
+from seattn.data.scan import IndexRow
 
 __all__ = ["Preprocessing"]
 
@@ -30,20 +27,25 @@ class Preprocessing:
         units: As in ``read_dicom``.
         window: As in ``read_dicom``.
         bone_mask: Whether what ``bone_mask`` leaves out becomes 0. For images in 0..1 only.
+        segment: Which segment of a mask that is a DICOM segmentation, as in ``read_mask``.
 
     Raises:
-        ValueError: ``size`` is not positive, or ``bone_mask`` is asked for where 0 is not black.
+        ValueError: ``size`` or ``segment`` is not positive, or ``bone_mask`` is asked for where 0
+            is not black.
     """
 
     size: tuple[int, int]
     units: Units = "window"
     window: tuple[float, ...] | None = None
     bone_mask: bool = False
+    segment: int | None = None
 
     def __post_init__(self) -> None:
         """Check what can be checked without an image."""
         if min(self.size) < 1:
             raise ValueError(f"`size` (={self.size}) must be at least 1 in height and width.")
+        if self.segment is not None and self.segment < 1:
+            raise ValueError(f"`segment` (={self.segment}) must be at least 1, or None.")
         if self.bone_mask and not self.unit_range:
             raise ValueError(
                 "`bone_mask` sets the background to 0, which is not black in "
@@ -53,7 +55,7 @@ class Preprocessing:
     @property
     def unit_range(self) -> bool:
         """Whether the images lie in 0..1."""
-        return self.units in {"window", "minmax"}
+        return self.units in {"window", "minmax", "percentile"}
 
     def __call__(self, root: Path, row: IndexRow) -> tuple[torch.Tensor, torch.Tensor]:
         """Read the image and the mask of a row.
@@ -70,17 +72,27 @@ class Preprocessing:
         Raises:
             DicomError: The file, or that of its mask, cannot be used; named as in the row.
         """
-        try:
-            image = self._read(root / row.path, row.frame)
-        except DicomError as error:
-            raise type(error)(row.path, error.stage, error.reason) from None
+        image = self._named(root, row)
         mask = torch.full((1, *self.size), 255, dtype=torch.uint8)
         if row.mask is not None:
-            annotated = _read_mask(root, row.mask, shape=image.shape[-2:])
+            annotated = read_mask(root, row, shape=image.shape[-2:], segment=self.segment)
             mask = F.adaptive_max_pool2d(annotated[None].float(), self.size).to(torch.uint8)
         size = list(self.size)
         image = F.interpolate(image[None], size, mode="bilinear", antialias=True)[0]
         return image, mask
+
+    def _named(self, root: Path, row: IndexRow) -> torch.Tensor:
+        """Read the image; an error names it as the row does."""
+        try:
+            return self._read(root / row.path, row.frame)
+        except DicomError as problem:
+            error = type(problem)(row.path, problem.stage, problem.reason)
+        except ValueError:
+            if row.frame == 0:  # every file has it, so it is another argument that is wrong
+                raise
+            reason = "the file has fewer frames than the index says; index the folder again"
+            error = DicomError(row.path, "frame", reason)
+        raise error  # out here, it carries no other whose text names the file
 
     def _read(self, path: Path, frame: int) -> torch.Tensor:
         image = read_dicom(path, units=self.units, window=self.window, frame=frame).pixels.float()
@@ -90,27 +102,3 @@ class Preprocessing:
         if hu.meta.units != "HU":
             raise DicomError(path, "bone mask", "the values are not in Hounsfield units")
         return image * roi.bone_mask(hu.pixels)
-
-
-def _read_mask(root: Path, path: str, *, shape: torch.Size) -> torch.Tensor:
-    """Read a mask file: bool (H, W), where it is not 0."""
-    load = _load_npy if path.endswith(".npy") else _load_picture
-    if load is _load_picture and importlib.util.find_spec("PIL") is None:
-        reason = "needs Pillow: pip install 'seattn[compressed]', or keep masks as .npy"
-        raise DicomError(path, "mask", reason)
-    mask = attempt(path, "mask", DicomError, load, root / path)
-    if mask.shape != shape:
-        reason = f"the mask has shape {mask.shape} and its image {tuple(shape)}"
-        raise DicomError(path, "mask", reason)
-    return torch.from_numpy(mask != 0)
-
-
-def _load_npy(path: Path) -> NDArray[np.generic]:
-    return np.load(path, allow_pickle=False)
-
-
-def _load_picture(path: Path) -> NDArray[np.generic]:
-    from PIL import Image
-
-    with Image.open(path) as picture:
-        return np.asarray(picture)
