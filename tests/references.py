@@ -444,15 +444,17 @@ def split_imbalance(parts: Sequence[Sequence[Sequence[int]]], fractions: Sequenc
     return total
 
 
-def rotate_and_scale(image: Tensor, degrees: float, scale: float) -> Tensor:
-    """Rotate (H, W) clockwise about its centre, enlarge it: bilinear, 0 outside, by pixels."""
+def rotate_and_scale(
+    image: Tensor, degrees: float, scale: float, right: float = 0.0, down: float = 0.0
+) -> Tensor:
+    """Rotate (H, W) clockwise about its centre, enlarge and shift it: bilinear, 0 outside."""
     height, width = image.shape
     cos, sin = math.cos(math.radians(degrees)) / scale, math.sin(math.radians(degrees)) / scale
     center_x, center_y = (width - 1) / 2, (height - 1) / 2
     result = torch.zeros_like(image)
     for i in range(height):
         for j in range(width):
-            x, y = j - center_x, i - center_y
+            x, y = j - center_x - right, i - center_y - down
             from_x, from_y = center_x + cos * x + sin * y, center_y - sin * x + cos * y
             for row in (math.floor(from_y), math.floor(from_y) + 1):
                 for column in (math.floor(from_x), math.floor(from_x) + 1):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 
-from seattn.data.sample import Sample
+from seattn.data.sample import Sample, to_float
 from seattn.data.transforms import RandomAffine, RandomContrast, RandomFlip, RandomNoise, augment
 from tests.references import rotate_and_scale
 
@@ -91,7 +91,7 @@ def test_labels_and_rows_pass_through():
 
 def test_nothing_to_do_changes_nothing():
     batch = make_batch()
-    idle = [RandomAffine(0, 0), RandomContrast(0), RandomNoise(0)]
+    idle = [RandomAffine(0, 0, 0), RandomContrast(0), RandomNoise(0)]
     changed = augment(batch, idle, seed=0, epoch=0)
     assert (changed.image - batch.image).abs().max() <= 1e-6
     assert torch.equal(changed.mask, batch.mask)
@@ -117,6 +117,108 @@ def test_rotation_and_scaling_agree_with_the_reference(always, value, height, wi
         for channel, got in zip(image.double(), result, strict=True):
             expected = rotate_and_scale(channel, 40.0 * value, 1 + 0.3 * value)
             assert (got - expected).abs().max() <= 1e-5
+
+
+@pytest.mark.parametrize("value", [-1.0, 0.3, 1.0])
+@pytest.mark.parametrize(("height", "width"), [(11, 11), (9, 14), (14, 9)])
+def test_shifts_agree_with_the_reference(always, value, height, width):
+    always(value)
+    batch = make_batch(2, 2, height, width)
+    for affine in (RandomAffine(40.0, 0.3, 0.2), RandomAffine(0, 0, 0.2)):
+        changed = augment(batch, [affine], seed=0, epoch=0)
+        for image, result in zip(batch.image, changed.image, strict=True):
+            for channel, got in zip(image.double(), result, strict=True):
+                expected = rotate_and_scale(
+                    channel,
+                    affine.rotation * value,
+                    1 + affine.scaling * value,
+                    right=0.2 * value * width,
+                    down=0.2 * value * height,
+                )
+                assert (got - expected).abs().max() <= 1e-5
+
+
+def test_a_shift_of_whole_pixels_moves_image_and_mask_exactly(always):
+    always(0.5)
+    batch = make_batch(2, 1, 20, 40, annotated={1})
+    moved = augment(batch, [RandomAffine(0, 0, shift=0.1)], seed=0, epoch=0)
+    expected = torch.zeros_like(batch.image)
+    expected[..., 1:, 2:] = batch.image[..., :-1, :-2]
+    assert (moved.image - expected).abs().max() <= 2e-5
+    assert torch.equal(moved.mask[1, :, 1:, 2:], batch.mask[1, :, :-1, :-2])
+    assert moved.mask[1, :, 0].max() == moved.mask[1, :, :, :2].max() == 0
+    assert (moved.mask[0] == 255).all()
+
+
+def test_shifts_fill_their_range_and_are_independent_of_each_other_and_of_the_angle():
+    n = 1000
+    image = torch.zeros(n, 1, 33, 33)
+    image[..., 16, 16] = 1
+    batch = Sample(image, torch.zeros(n), torch.full_like(image, 255).byte(), torch.arange(n))
+    y, x = torch.meshgrid(torch.arange(33.0), torch.arange(33.0), indexing="ij")
+
+    def shifts(affine):
+        moved = augment(batch, [affine], seed=0, epoch=0).image[:, 0]
+        return torch.stack([(axis * moved).sum((1, 2)) - 16 for axis in (x, y)]) / 33
+
+    found = shifts(RandomAffine(0, 0, 0.25))
+    for one in found:
+        assert 0.245 < one.max() <= 0.2501
+        assert -0.2501 <= one.min() < -0.245
+        assert abs(one.mean()) < 0.02
+    assert abs(torch.corrcoef(found)[0, 1]) < 0.1
+
+
+def test_what_is_not_shifted_is_rotated_and_scaled_as_ever():
+    batch = make_batch(annotated={0, 1})
+    generators = [torch.Generator().manual_seed(i) for i in range(6)]
+    draws = [2 * torch.rand(2, generator=torch.Generator().manual_seed(i)) - 1 for i in range(6)]
+    image = RandomAffine(30.0, 0.2)(batch, generators).image
+    for i, (angle, size) in enumerate(draws):
+        expected = rotate_and_scale(
+            batch.image[i, 0].double(), 30 * float(angle), 1 + 0.2 * float(size)
+        )
+        assert (image[i, 0] - expected).abs().max() <= 1e-5
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_images_are_transformed_in_single_precision_and_rounded(dtype):
+    batch = make_batch(annotated={0, 1})
+    half = batch._replace(image=batch.image.to(dtype))
+    changed = augment(half, ALL, seed=0, epoch=0)
+    expected = augment(half._replace(image=half.image.float()), ALL, seed=0, epoch=0)
+    assert changed.image.dtype == dtype
+    assert torch.equal(changed.image, expected.image.to(dtype))
+    assert torch.equal(changed.mask, expected.mask)
+
+
+def test_double_precision_images_stay_so():
+    batch = make_batch()
+    double = augment(batch._replace(image=batch.image.double()), ALL, seed=0, epoch=0).image
+    assert double.dtype == torch.float64
+    assert (double - augment(batch, ALL, seed=0, epoch=0).image).abs().max() < 1e-5
+
+
+def test_grey_levels_become_float32_before_they_are_transformed():
+    levels = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
+    batch = Sample(levels, torch.tensor([1]), torch.zeros_like(levels), torch.tensor([0]))
+    single = to_float(batch)
+    assert torch.equal(single.image, levels.float() / 255)
+    assert_equal(augment(batch, [], seed=0, epoch=0), single)
+    assert_equal(augment(batch, ALL, seed=0, epoch=0), augment(single, ALL, seed=0, epoch=0))
+    assert batch.image.dtype == torch.uint8
+
+
+def test_other_types_become_float32_without_a_change_of_scale():
+    batch = make_batch(2)
+    half = batch._replace(image=batch.image.half())
+    assert torch.equal(to_float(half).image, half.image.float())
+
+
+def test_a_mask_without_annotation_may_share_its_memory():
+    batch = make_batch(3)
+    shared = batch._replace(mask=torch.full((1, 1, 1, 1), 255).byte().expand_as(batch.mask))
+    assert (augment(shared, ALL, seed=0, epoch=0).mask == 255).all()
 
 
 def test_a_positive_quarter_turn_is_clockwise(always):
@@ -155,7 +257,7 @@ def test_the_mask_moves_with_the_image():
     y, x = torch.meshgrid(torch.arange(64.0), torch.arange(48.0), indexing="ij")
     blob = ((x - 15) ** 2 + (y - 20) ** 2 < 36).float()[None, None].expand(20, 1, 64, 48)
     batch = Sample(blob, torch.zeros(20), blob.to(torch.uint8), torch.arange(20))
-    moved = augment(batch, [RandomAffine(30.0, 0.2)], seed=0, epoch=0)
+    moved = augment(batch, [RandomAffine(30.0, 0.2, 0.1)], seed=0, epoch=0)
     assert set(moved.mask.unique().tolist()) == {0, 1}
     for image, mask in zip(moved.image[:, 0], moved.mask[:, 0].float(), strict=True):
         for axis in (x, y):
@@ -235,6 +337,8 @@ def test_transforms_compare_and_pickle_by_their_arguments():
         (lambda: RandomAffine(rotation=181), r"`rotation` \(=181\)"),
         (lambda: RandomAffine(scaling=1.0), r"`scaling` \(=1.0\)"),
         (lambda: RandomAffine(scaling=float("nan")), r"`scaling` \(=nan\)"),
+        (lambda: RandomAffine(shift=1.1), r"`shift` \(=1.1\)"),
+        (lambda: RandomAffine(shift=-0.1), r"`shift` \(=-0.1\)"),
         (lambda: RandomFlip(vertical=1.1), r"`vertical` \(=1.1\)"),
         (lambda: RandomContrast(1.1), r"`contrast` \(=1.1\)"),
         (lambda: RandomNoise(-0.1), r"`sigma` \(=-0.1\)"),

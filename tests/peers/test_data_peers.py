@@ -117,7 +117,7 @@ def test_images_are_resized_as_by_pillow(tmp_path, size, monkeypatch):
 
 @pytest.mark.parametrize("draw", [-1.0, 0.5, 1.0])
 @pytest.mark.parametrize("shape", [(32, 32), (25, 40)])
-def test_rotation_and_scaling_are_those_of_torchvision(monkeypatch, draw, shape):
+def test_rotation_scaling_and_shift_are_those_of_torchvision(monkeypatch, draw, shape):
     monkeypatch.setattr(
         "seattn.data.transforms._uniform",
         lambda generators, count: torch.full((len(generators), count), draw),
@@ -125,8 +125,10 @@ def test_rotation_and_scaling_are_those_of_torchvision(monkeypatch, draw, shape)
     image = torch.rand(2, 3, *shape)
     mask = torch.randint(0, 2, (2, 1, *shape), dtype=torch.uint8)
     batch = Sample(image, torch.zeros(2), mask, torch.arange(2))
-    result = augment(batch, [RandomAffine(33.0, 0.25)], seed=0, epoch=0)
-    change = {"angle": 33.0 * draw, "scale": 1 + 0.25 * draw, "translate": [0, 0], "shear": [0, 0]}
+    result = augment(batch, [RandomAffine(33.0, 0.25, 0.1)], seed=0, epoch=0)
+    translate = [0.1 * draw * shape[1], 0.1 * draw * shape[0]]
+    change = {"angle": 33.0 * draw, "scale": 1 + 0.25 * draw, "translate": translate}
+    change["shear"] = [0, 0]
     expected = tvf.affine(image, **change, interpolation=InterpolationMode.BILINEAR)
     assert (result.image - expected).abs().max() <= 1e-4
     nearest = tvf.affine(mask, **change, interpolation=InterpolationMode.NEAREST)

@@ -24,7 +24,7 @@ from seattn.data.limits import DicomLimits
 from seattn.data.meta import DicomMeta
 from seattn.data.phantom import make_ankle_phantom
 from seattn.data.roi import bone_mask
-from seattn.data.sample import Sample
+from seattn.data.sample import Sample, to_float
 from seattn.data.series import DicomVolume, read_series
 from seattn.data.split import split_by_patient, split_hash
 from seattn.data.split_check import check_splits
@@ -72,4 +72,5 @@ __all__ = [
     "split_by_patient",
     "split_hash",
     "take_shard",
+    "to_float",
 ]

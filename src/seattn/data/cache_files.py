@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from seattn.data.errors import CacheError
+from seattn.data.sample import to_unit_range
 
 __all__ = ["Cache", "CacheWriter", "StoredRow", "read_digests"]
 
@@ -77,9 +78,7 @@ class Cache:
         stored = torch.from_numpy(self._images[rows])
         if not as_float:
             return stored
-        if stored.dtype == torch.uint8:
-            return torch.div(stored, 255, out=torch.empty(stored.shape, dtype=torch.float32))
-        return stored.float()
+        return to_unit_range(stored) if stored.dtype == torch.uint8 else stored.float()
 
     def masks(self, rows: NDArray[np.int64]) -> torch.Tensor:
         """Return the masks of some rows: uint8 (N, 1, H, W), 255 where there is no annotation.

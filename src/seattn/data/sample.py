@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import torch
 
-__all__ = ["Sample"]
+__all__ = ["Sample", "to_float", "to_unit_range"]
 
 
 class Sample(NamedTuple):
@@ -36,3 +36,31 @@ class Sample(NamedTuple):
     label: torch.Tensor
     mask: torch.Tensor
     row: torch.Tensor
+
+
+def to_float(batch: Sample) -> Sample:
+    """Make float32 of the images of a dataset with ``as_float=False``: grey levels become 0..1.
+
+    Args:
+        batch: A sample, or a batch of them, on any device. It is not changed.
+
+    Returns:
+        The same with an image in float32, on the same device.
+
+    Examples:
+        >>> import torch
+        >>> from seattn.data.sample import Sample, to_float
+        >>> image = torch.tensor([[[0, 51, 255]]], dtype=torch.uint8)
+        >>> sample = Sample(image, torch.tensor(1), torch.zeros_like(image), torch.tensor(0))
+        >>> to_float(sample).image
+        tensor([[[0.0000, 0.2000, 1.0000]]])
+    """
+    image = batch.image
+    return batch._replace(
+        image=to_unit_range(image) if image.dtype == torch.uint8 else image.float()
+    )
+
+
+def to_unit_range(image: torch.Tensor) -> torch.Tensor:
+    """Map 0..255 to 0..1 in float32."""
+    return image.float().div_(255)  # in two steps is faster than in one

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from seattn.data.sample import Sample
+from seattn.data.sample import Sample, to_float
 
 __all__ = ["RandomAffine", "RandomContrast", "RandomFlip", "RandomNoise", "augment"]
 
@@ -27,8 +27,14 @@ def augment(batch: Sample, transforms: Sequence[Transform], *, seed: int, epoch:
     the number of workers, the device, or the global random state, which stays as it was. The random
     numbers are drawn on the CPU.
 
+    The row is the position of the image in its ``DicomDataset``. So torch's ``Subset`` and any
+    sampler leave the draws of an image as they are; a dataset of ``index.subset(...)`` counts its
+    rows anew, and draws anew.
+
     Args:
-        batch: A batch as ``DicomDataset.batch`` or a ``DataLoader`` yields it. It is not changed.
+        batch: A batch as ``DicomDataset.batch`` or a ``DataLoader`` yields it, on any device. It is
+            not changed. Its image is float32 or float64; float16 and bfloat16 are transformed in
+            float32, and rounded at the end; uint8 becomes float32 first, as by ``to_float``.
         transforms: Callables of (batch, generators) that return a batch; ``generators`` holds one
             random generator for each row of the batch.
         seed: The seed of the experiment.
@@ -56,15 +62,20 @@ def augment(batch: Sample, transforms: Sequence[Transform], *, seed: int, epoch:
             f"`batch.image` has shape {tuple(batch.image.shape)}, but a batch has the shape "
             "(N, C, H, W); use `dataset.batch([row])` for a batch of one."
         )
+    dtype = batch.image.dtype
+    if dtype not in {torch.float32, torch.float64}:
+        batch = to_float(batch)
     rows = batch.row.tolist()
     for position, transform in enumerate(transforms):
         batch = transform(batch, [_generator(seed, epoch, position, row) for row in rows])
+    if dtype.is_floating_point:
+        batch = batch._replace(image=batch.image.to(dtype))
     return batch
 
 
 @dataclass(frozen=True)
 class RandomAffine:
-    """Rotate and scale about the centre of the image; the mask moves with the image.
+    """Rotate and scale about the centre of the image, then shift; the mask moves with the image.
 
     The image is sampled bilinearly and the mask at the nearest pixel, on the same grid. What comes
     in from outside the image is 0. Pixels are taken to be square.
@@ -74,6 +85,8 @@ class RandomAffine:
             clockwise where positive.
         scaling: Largest relative change of size, 0 <= scaling < 1; the factor is uniform in
             1 - scaling..1 + scaling, and above 1 enlarges.
+        shift: Largest shift as a fraction of the width and of the height, 0..1; both shifts are
+            uniform in -shift..shift, to the right and downwards where positive.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -81,6 +94,7 @@ class RandomAffine:
 
     rotation: float = 15.0
     scaling: float = 0.1
+    shift: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the range."""
@@ -88,17 +102,26 @@ class RandomAffine:
             raise ValueError(f"`rotation` (={self.rotation}) must be within 0..180 degrees.")
         if not 0 <= self.scaling < 1:
             raise ValueError(f"`scaling` (={self.scaling}) must be at least 0 and below 1.")
+        if not 0 <= self.shift <= 1:
+            raise ValueError(f"`shift` (={self.shift}) must be within 0..1, a part of the size.")
 
     def __call__(self, batch: Sample, generators: Sequence[torch.Generator]) -> Sample:
-        """Return the batch rotated and scaled."""
-        if self.rotation == self.scaling == 0:  # sampling would blur by some 1e-5 of a pixel
+        """Return the batch rotated, scaled and shifted."""
+        if (
+            self.rotation == self.scaling == self.shift == 0
+        ):  # sampling would blur by some 1e-5 of a pixel
             return batch
         draws = _uniform(generators, 2)
         grid = _affine_grid(
-            torch.deg2rad(self.rotation * draws[:, 0]), 1 + self.scaling * draws[:, 1], batch.image
+            torch.deg2rad(self.rotation * draws[:, 0]),
+            1 + self.scaling * draws[:, 1],
+            self.shift * _uniform(generators, 2),
+            batch.image,
         )
         image = F.grid_sample(batch.image, grid, align_corners=False)
         annotated = batch.mask[:, 0, 0, 0] != 255
+        if not annotated.any():
+            return batch._replace(image=image)
         moved = F.grid_sample(
             batch.mask[annotated].to(grid.dtype),
             grid[annotated],
@@ -174,7 +197,8 @@ class RandomContrast:
         """Return the batch with another contrast."""
         factor = 1 + self.contrast * _uniform(generators, 1)
         factor = factor.to(batch.image.device)[:, :, None, None]
-        return batch._replace(image=(0.5 + factor * (batch.image - 0.5)).clamp(0, 1))
+        image = (batch.image - 0.5).mul_(factor).add_(0.5).clamp_(0, 1)
+        return batch._replace(image=image)
 
 
 @dataclass(frozen=True)
@@ -198,10 +222,11 @@ class RandomNoise:
 
     def __call__(self, batch: Sample, generators: Sequence[torch.Generator]) -> Sample:
         """Return the batch with noise added."""
-        shape = batch.image.shape[1:]
-        noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
-        noise = noise.to(batch.image.device)
-        return batch._replace(image=(batch.image + self.sigma * noise).clamp(0, 1))
+        noise = torch.empty(batch.image.shape)
+        for one, generator in zip(noise, generators, strict=True):
+            torch.randn(one.shape, generator=generator, out=one)
+        noise = noise.mul_(self.sigma).to(batch.image.device)
+        return batch._replace(image=(batch.image + noise).clamp_(0, 1))
 
 
 def _generator(*key: int) -> torch.Generator:
@@ -211,19 +236,22 @@ def _generator(*key: int) -> torch.Generator:
 
 def _uniform(generators: Sequence[torch.Generator], count: int) -> torch.Tensor:
     """Draw ``count`` numbers from -1..1 for each row: (N, count)."""
-    return torch.stack([2 * torch.rand(count, generator=each) - 1 for each in generators])
+    return 2 * torch.stack([torch.rand(count, generator=each) for each in generators]) - 1
 
 
-def _affine_grid(angle: torch.Tensor, scale: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+def _affine_grid(
+    angle: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor, image: torch.Tensor
+) -> torch.Tensor:
     """Say where each pixel of the result comes from: (N, H, W, 2), as ``grid_sample`` wants it.
 
     A pixel at the offset (x, y) from the centre comes from (x cos a + y sin a, y cos a - x sin a) /
-    scale. That is a vector for its column plus a vector for its row, and costs one addition a
-    pixel.
+    scale, where no shift moved it. That is a vector for its column plus a vector for its row, and
+    costs one addition a pixel.
     """
     height, width = image.shape[-2:]
-    x = ((2 * torch.arange(width) + 1) / width - 1).to(image)  # -1..1 over the width
-    y = ((2 * torch.arange(height) + 1) / height - 1).to(image)[:, None]  # -1..1 over the height
+    shift_x, shift_y = (2 * shift).to(image)[..., None, None].unbind(1)  # (N, 1, 1)
+    x = ((2 * torch.arange(width) + 1) / width - 1).to(image) - shift_x  # -1..1 over the width
+    y = ((2 * torch.arange(height) + 1) / height - 1).to(image)[:, None] - shift_y
     cos = (angle.cos() / scale).to(image)[:, None, None]  # (N, 1, 1)
     sin = (angle.sin() / scale).to(image)[:, None, None]
     # One unit of x is half a width, one of y half a height: hence the ratios.
