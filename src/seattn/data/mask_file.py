@@ -35,23 +35,30 @@ def read_mask(
             written without one.
     """
     path = str(row.mask)
-    if path.endswith(".npy"):
-        mask = attempt(path, "mask", DicomError, _load_npy, root / path)
-    elif attempt(path, "mask", DicomError, _is_dicom, root / path):
-        mask = read_segment(root, row, segment=segment)
-    elif importlib.util.find_spec("PIL") is None:
+    try:
+        mask = _read(root, row, segment)
+    except DicomError as problem:
+        reason = problem.reason
+    else:
+        marked = mask != 0
+        if mask.shape == tuple(shape) and marked.any():
+            return torch.from_numpy(marked)
+        reason = "marks no pixel; an image without annotation is listed without a mask"
+        if mask.shape != tuple(shape):
+            reason = f"the mask has shape {mask.shape} and its image {tuple(shape)}"
+    raise DicomError(path, "mask", reason)  # out here it carries no other
+
+
+def _read(root: Path, row: IndexRow, segment: int | None) -> NDArray[np.generic]:
+    path = root / str(row.mask)
+    if path.suffix == ".npy":
+        return attempt(path, "mask", DicomError, _load_npy, path)
+    if attempt(path, "mask", DicomError, _is_dicom, path):
+        return read_segment(root, row, segment=segment)
+    if importlib.util.find_spec("PIL") is None:
         reason = "needs Pillow: pip install 'seattn[compressed]', or keep masks as .npy"
         raise DicomError(path, "mask", reason)
-    else:
-        mask = attempt(path, "mask", DicomError, _load_picture, root / path)
-    if mask.shape != tuple(shape):
-        reason = f"the mask has shape {mask.shape} and its image {tuple(shape)}"
-        raise DicomError(path, "mask", reason)
-    marked = mask != 0
-    if not marked.any():
-        reason = "marks no pixel; an image without annotation is listed without a mask"
-        raise DicomError(path, "mask", reason)
-    return torch.from_numpy(marked)
+    return attempt(path, "mask", DicomError, _load_picture, path)
 
 
 def _is_dicom(path: Path) -> bool:

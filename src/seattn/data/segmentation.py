@@ -1,6 +1,5 @@
 """Masks in DICOM segmentations (PS3.3 section A.51): the frame that belongs to an image."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -76,20 +75,20 @@ def read_segment(root: Path, row: IndexRow, *, segment: int | None) -> NDArray[n
         DicomError: The file is no binary segmentation, or damaged; none or several of its frames
             belong to the image; or the frame lies in another plane than the image.
     """
-    path = str(row.mask)
-    status = attempt(path, "mask", DicomError, os.stat, root / path)
+    path = root / str(row.mask)
+    status = path.stat()
     frames = attempt(
-        path, "mask", DicomError, _read_frames, root / path, status.st_size, status.st_mtime_ns
+        path, "mask", DicomError, _read_frames, path, status.st_size, status.st_mtime_ns
     )
     uid, plane = _read_image(root / row.path, row.frame)
     frame = _choose(path, frames, (uid, row.frame), segment)
     if frame.plane.contradicts(plane):
         raise DicomError(path, "mask", "the segmentation lies in another plane than its image")
-    return read_dicom(root / path, units="stored", frame=frame.number).pixels[0].numpy()
+    return read_dicom(path, units="stored", frame=frame.number).pixels[0].numpy()
 
 
 def _choose(
-    path: str, frames: Sequence[_Frame], image: tuple[str, int], segment: int | None
+    path: Path, frames: Sequence[_Frame], image: tuple[str, int], segment: int | None
 ) -> _Frame:
     segments = sorted({frame.segment for frame in frames})
     if segment is None and len(segments) > 1:
