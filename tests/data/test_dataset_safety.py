@@ -336,3 +336,16 @@ def test_workers_fetch_what_this_process_does(index, tmp_path, method):
     for i, batch in enumerate(batches):
         for one, other in zip(batch, dataset.batch(range(5 * i, 5 * i + 5)), strict=True):
             assert torch.equal(one, other)
+
+
+@forks
+@on_linux
+@pytest.mark.parametrize("workers", [0, 2])
+def test_workers_can_gather_whole_batches(index, tmp_path, workers):
+    dataset = DicomDataset(index, size=16, window=WINDOW, cache=tmp_path / "cache")
+    batches = list(loader(range(len(dataset)), workers, batch_size=5, collate_fn=dataset.batch))
+    assert [len(batch.row) for batch in batches] == [5, 5, 2]
+    for i, batch in enumerate(batches):
+        for one, other in zip(batch, dataset.batch(batch.row.numpy()), strict=True):
+            assert torch.equal(one, other)
+        assert batch.row[0] == 5 * i

@@ -25,7 +25,8 @@ class DicomDataset(Dataset[Any]):
 
     ``dataset[i]`` is a ``Sample``. It fits a plain ``torch.utils.data.DataLoader``, with or without
     workers; ``dataset.loader(batch_size)`` is faster where the images are cached, because it
-    gathers whole batches and a cached image costs less than its way out of a worker.
+    gathers whole batches and a cached image costs less than its way out of a worker. Workers gather
+    whole batches with ``DataLoader(range(len(dataset)), collate_fn=dataset.batch, ...)``.
 
     With a cache, every file is read when the dataset is made, so a bad file is an error before
     training starts, and not in the middle of an epoch. Without one it is an error when it is asked

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from seattn.data.cache_files import StoredRow
 from seattn.data.containment import attempt
 from seattn.data.errors import DicomError
+from seattn.data.index import IndexRow
 from seattn.data.preprocess import Preprocessing
-from seattn.data.scan import IndexRow
 
 __all__ = ["CacheDtype", "Problem", "decode_rows"]
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from seattn.data.containment import attempt
 from seattn.data.errors import DicomError
-from seattn.data.scan import IndexRow
+from seattn.data.index import IndexRow
 from seattn.data.segmentation import read_segment
 
 __all__ = ["read_mask"]

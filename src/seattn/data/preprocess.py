@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from seattn.data import roi
 from seattn.data.dicom import Units, read_dicom
 from seattn.data.errors import DicomError
+from seattn.data.index import IndexRow
 from seattn.data.mask_file import read_mask
-from seattn.data.scan import IndexRow
 
 __all__ = ["Preprocessing"]
 

@@ -14,7 +14,7 @@ from seattn.data.containment import attempt, quiet_pydicom
 from seattn.data.dicom import read_dicom
 from seattn.data.errors import DicomError, HeaderError
 from seattn.data.header import functional_group, open_regular, read_header
-from seattn.data.scan import IndexRow
+from seattn.data.index import IndexRow
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
