@@ -13,18 +13,16 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 from seattn.data.cache_build import CacheBuild, name_of, scratch_folder
 from seattn.data.cache_files import Cache
 from seattn.data.decoding import CacheDtype, Problem
 from seattn.data.errors import CacheError
-from seattn.data.index import DicomIndex, Failure, IndexRow
+from seattn.data.index import DicomIndex, Failure, IndexRow, OnError
 from seattn.data.preprocess import Preprocessing
 
-__all__ = ["Cache", "CacheDtype", "OnError", "build_cache", "take_shard"]
-
-OnError = Literal["raise", "skip"]
+__all__ = ["Cache", "CacheDtype", "build_cache", "take_shard"]
 
 # Raise this number when the same settings begin to give other pixels.
 _FORMAT = 2
@@ -196,7 +194,8 @@ def _identity(root: Path, row: IndexRow) -> list[str | int]:
 
 
 def _failure(index: DicomIndex, problems: Mapping[int, Problem], redact_paths: bool) -> CacheError:
-    lines = [f"{len(problems)} of {len(index)} images cannot be used"]
+    remedy = "mend or remove them, or go on without them by `on_error`='skip'"
+    lines = [f"{len(problems)} of {len(index)} images cannot be used; {remedy}"]
     for position, (path, stage, reason) in problems.items():
         where = f"row {position}" if redact_paths else path
         lines.append(f"{where}: {stage}: {reason}")

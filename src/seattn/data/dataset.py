@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from seattn.data.cache import Cache, CacheDtype, OnError, build_cache
+from seattn.data.cache import Cache, CacheDtype, build_cache
 from seattn.data.dicom import Units
 from seattn.data.errors import DicomError
-from seattn.data.index import DicomIndex
+from seattn.data.index import DicomIndex, OnError
 from seattn.data.preprocess import Preprocessing
 from seattn.data.sample import Sample
 
