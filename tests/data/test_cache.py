@@ -17,6 +17,7 @@ from pydicom.encaps import generate_frames
 from pydicom.uid import RLELossless
 
 from seattn.data import cache as cache_module
+from seattn.data import cache_build as cache_build_module
 from seattn.data import preprocess as preprocess_module
 from seattn.data.cache import Cache
 from seattn.data.cache import build_cache as build_cache_and_index
@@ -357,15 +358,16 @@ def test_a_build_that_is_killed_leaves_nothing_that_is_taken_for_a_cache(index, 
     assert len(cache.images(rows_of(index))) == 8
 
 
-def test_of_two_builders_at_once_both_get_the_cache(index, folder, monkeypatch):
-    decode = CacheBuild._decode
+@pytest.mark.parametrize("where", [CacheBuild._decode, cache_build_module._publish])
+def test_of_two_builders_at_once_both_get_the_cache(index, folder, monkeypatch, where):
+    name = f"{where.__module__}.{where.__qualname__}"
 
-    def decode_late(*args):
-        monkeypatch.setattr(CacheBuild, "_decode", decode)
+    def late(*args):
+        monkeypatch.setattr(name, where)
         build_cache(index, PREPROCESSING, folder)  # the other process
-        return decode(*args)
+        return where(*args)
 
-    monkeypatch.setattr(CacheBuild, "_decode", decode_late)
+    monkeypatch.setattr(name, late)
     cache = build_cache(index, PREPROCESSING, folder)
     assert len(cache.images(rows_of(index))) == 8
     assert len(complete_caches(folder)) == 1

@@ -71,7 +71,8 @@ def kill_parent():
     time.sleep(0.5)
 
 
-def interrupt_parent():
+def interrupt():
+    os.kill(os.getpid(), signal.SIGINT)  # a terminal interrupts all processes
     os.kill(os.getppid(), signal.SIGINT)
     time.sleep(60)
 
@@ -143,7 +144,7 @@ def test_a_worker_that_cannot_start_is_no_bad_file(index, tmp_path, monkeypatch)
 
 
 def test_an_interruption_ends_the_build_and_its_processes(index, tmp_path):
-    hostile = Hostile((16, 12), window=WINDOW, path="patient 2/0.dcm", attack="interrupt_parent")
+    hostile = Hostile((16, 12), window=WINDOW, path="patient 2/0.dcm", attack="interrupt")
     with pytest.raises(KeyboardInterrupt):
         build_cache(index, hostile, tmp_path / "cache", workers=2)
     assert multiprocessing.active_children() == []
