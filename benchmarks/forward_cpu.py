@@ -13,11 +13,8 @@ import datetime
 import json
 import os
 import platform
-import random
 import statistics
-import subprocess
-import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -27,6 +24,7 @@ from torch import nn
 
 import seattn
 from benchmarks.peers import skip_torchvision_fakes
+from benchmarks.rounds import commit_hash, measure, version_of
 
 FLOOR = """\
 Floor: 4.1 G multiply-accumulates an image at 224x224, and 2.5 M of SE, whose gates also read and
@@ -52,7 +50,10 @@ def main() -> None:
     images = torch.randn(choices.batch, 3, choices.size, choices.size)
     images = images.contiguous(memory_format=torch.channels_last)
     difference = check(networks, images)
-    seconds = measure(networks, images, rounds=choices.rounds)
+    with torch.inference_mode():
+        seconds = measure(
+            {name: partial(net, images) for name, net in networks.items()}, rounds=choices.rounds
+        )
     ratios = [a / b for a, b in zip(seconds["seattn"], seconds["timm"], strict=True)]
     row = {
         "case": "se_resnet50 forward, inference mode, float32, channels last",
@@ -102,41 +103,6 @@ def check(networks: dict[str, nn.Module], images: torch.Tensor) -> float:
     if difference > 1e-4:
         raise RuntimeError(f"the outputs differ by {difference:.1e}: no time is taken")
     return difference
-
-
-@torch.inference_mode()
-def measure(
-    networks: dict[str, nn.Module],
-    images: torch.Tensor,
-    *,
-    rounds: int,
-    clock: Callable[[], float] = time.process_time,
-) -> dict[str, list[float]]:
-    """CPU seconds of each contestant by round; two rounds of warm-up are not counted."""
-    seconds: dict[str, list[float]] = {name: [] for name in networks}
-    order = list(networks)
-    for number in range(rounds + 2):
-        random.shuffle(order)
-        for name in order:
-            start = clock()
-            networks[name](images)
-            if number >= 2:
-                seconds[name].append(clock() - start)
-    return seconds
-
-
-def version_of(package: str) -> str:
-    """Installed version of a peer."""
-    from importlib.metadata import version
-
-    return version(package)
-
-
-def commit_hash() -> str:
-    """The commit that is checked out."""
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)
-    return found.stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from benchmarks.forward_cpu import commit_hash
+from benchmarks.rounds import commit_hash
 from examples.ankle_fracture.config import PRESETS
 from examples.ankle_fracture.networks import NETWORKS
 from examples.ankle_fracture.training import fit, predict

@@ -6,12 +6,13 @@ fakes for them while it is imported. Those registrations, and only those, are sk
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
-__all__ = ["skip_torchvision_fakes"]
+__all__ = ["find", "skip_torchvision_fakes"]
 
 _register_fake = torch.library.register_fake
 
@@ -25,3 +26,12 @@ def _skip(op: Any, func: Callable[..., Any] | None = None, /, **kwargs: Any) -> 
     if isinstance(op, str) and op.startswith("torchvision::"):
         return (lambda f: f) if func is None else func
     return _register_fake(op, **kwargs) if func is None else _register_fake(op, func, **kwargs)
+
+
+def find(module: str) -> Any:
+    """Import a peer, or return None where it is not installed."""
+    skip_torchvision_fakes()
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        return None
