@@ -143,7 +143,7 @@ def fetching(index: DicomIndex, choices: argparse.Namespace, folder: Path) -> di
 
 def augmenting(index: DicomIndex, choices: argparse.Namespace, folder: Path) -> dict[str, Batches]:
     """Our way to an augmented batch, and the operators that it cannot do without."""
-    plain = dataset(index, choices, folder, as_float=True)
+    plain = dataset(index, choices, folder, as_float=False)
     (images,) = (folder / "cache").glob("*/*/images.npy")
     return {
         OPERATORS: partial(operators, np.load(images, mmap_mode="r"), choices.batch),
@@ -196,16 +196,14 @@ def memory(index: DicomIndex, choices: argparse.Namespace, folder: Path) -> dict
     if not Path("/proc/self/status").exists():
         return None
     many = index.subset(number % len(index) for number in range(choices.epoch))
-    bytes_, floats = (
-        dataset(many, choices, folder / "long", as_float=each) for each in (False, True)
-    )
+    bytes_ = dataset(many, choices, folder / "long", as_float=False)
     count = -(-choices.epoch // choices.batch)
     points = {
         "seattn loader, uint8": dicom_memory.watch(
             partial(bytes_.loader, choices.batch, shuffle=True), count=count
         ),
         "seattn loader + augment": dicom_memory.watch(
-            partial(augmented, floats, choices.batch), count=count
+            partial(augmented, bytes_, choices.batch), count=count
         ),
         "seattn in DataLoader, uint8, 2 workers": dicom_memory.watch(
             partial(DataLoader, bytes_, choices.batch, shuffle=True, num_workers=2), count=count
