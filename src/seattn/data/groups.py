@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Sequence
 from typing import TypeAlias
 
-from seattn.data.scan import IndexRow
+from seattn.data.records import IndexRow
 
 __all__ = ["Join", "Keys", "group_keys", "group_rows", "row_keys"]
 
