@@ -108,6 +108,14 @@ def test_one_of_several_voi_luts(tmp_path: Path) -> None:
         assert image.meta.applied == ("VOI LUT",)
 
 
+@pytest.mark.parametrize("depth", [0, 7])
+def test_a_voi_lut_deeper_than_it_says_is_refused(tmp_path: Path, depth: int) -> None:
+    lut = items({"LUTDescriptor": [2, 0, depth]})
+    lut[0].add_new("LUTData", "US", [0, 0 if depth == 0 else 128])
+    with pytest.raises(HeaderError, match="VOI LUT entries exceed the depth of the LUT"):
+        read_dicom(write_dicom(tmp_path / "a", RAMP.astype(np.uint16), VOILUTSequence=lut))
+
+
 @pytest.mark.parametrize(("voi", "text"), [(1, "in 0..0"), (9, r"`voi` \(=9\) must be in 0..0")])
 def test_a_window_that_a_file_does_not_have(tmp_path: Path, voi: int, text: str) -> None:
     with pytest.raises(HeaderError, match=text):

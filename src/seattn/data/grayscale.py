@@ -80,8 +80,10 @@ def apply_file_voi(
     if tables and tables[0].get("LUTData") is not None:
         item = _choose(header, tables, voi)
         table, first = _lookup_table(header, item)
-        depth = int(item.LUTDescriptor[2])
-        return table[_clip(np.rint(values), first, table.size)] / (2**depth - 1), "VOI LUT", None
+        largest = 2 ** int(item.LUTDescriptor[2]) - 1
+        if largest < 1 or table.max() > largest:
+            raise HeaderError(header.path, "window", "VOI LUT entries exceed the depth of the LUT")
+        return table[_clip(np.rint(values), first, table.size)] / largest, "VOI LUT", None
     macro = functional_group(header.dataset, frame, "FrameVOILUTSequence")
     centers, widths = numbers(macro, "WindowCenter"), numbers(macro, "WindowWidth")
     if not centers and not widths:
