@@ -2,6 +2,7 @@
 
 import json
 import math
+import mmap
 import subprocess
 import sys
 from pathlib import Path
@@ -88,7 +89,10 @@ def test_memory_that_is_held_is_seen():
 
     def hoard():
         for _ in range(40):
-            held.append(np.ones(2**18))  # 2 MiB
+            # Pages of its own; an array might get what an earlier test has given back.
+            pages = mmap.mmap(-1, 2**21, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            pages.write(b"1" * 2**21)
+            held.append(pages)
             yield
 
     points = dicom_memory.watch(hoard, count=40)

@@ -30,6 +30,7 @@ _TAGS = (
     "BurnedInAnnotation",
     "ImageType",
     "ImageOrientationPatient",
+    "ViewPosition",
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
 )
@@ -111,7 +112,7 @@ def _rows_of(path: Path, file: BinaryIO, name: str, key: bytes) -> tuple[str, li
             patient=patient,
             study=study,
             series=series,
-            view=geometry.view(geometry.orientation(dataset, frame)),
+            view=geometry.image_view(dataset, geometry.orientation(dataset, frame)),
             rows=header.rows,
             columns=header.columns,
             size=status.st_size,

@@ -15,7 +15,8 @@ class IndexRow:
         patient: Keyed pseudonym of the patient; of the study, if the file names no patient.
         study: Keyed pseudonym of the study, "" if the file names none.
         series: Keyed pseudonym of the series, "" if the file names none.
-        view: "axial", "coronal", "sagittal", "oblique" or "unknown".
+        view: "axial", "coronal", "sagittal" or "oblique"; of a radiograph its (0018,5101) *View
+            Position*, such as "AP"; else "unknown".
         rows: Height in pixels.
         columns: Width in pixels.
         size: Size of the file in bytes, which with ``mtime_ns`` tells whether it has changed.

@@ -5,6 +5,7 @@ import os
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from seattn.data.file_rows import read_rows
 from seattn.data.header import open_regular, read_header
 from seattn.data.index import DicomIndex
 from seattn.data.meta import DicomMeta, describe
+from seattn.data.picture import Picture
 
 __all__ = ["DicomVolume", "read_series"]
 
@@ -89,19 +91,18 @@ def read_series(
     slices = [(row.path, row.frame) for row in index.rows]
     facts = [_facts(index.root, *each) for each in slices]
     order, step = _order(slices, facts)
-    slices, first = [slices[i] for i in order], facts[order[0]]
-    affine = _affine(first, step)
-    shape = (1, len(slices), first.rows, first.columns)
-    pixels = torch.empty(0)
+    slices = [slices[i] for i in order]
+    affine = torch.from_numpy(_affine(facts[order[0]], step))
+    read = partial(read_dicom, units=units, window=window)
+    first = read(index.root / slices[0][0], frame=slices[0][1])
+    pixels = first.pixels.new_empty(1, len(slices), *first.pixels.shape[1:])
     for depth, (path, frame) in enumerate(slices):
-        image = read_dicom(index.root / path, units=units, window=window, frame=frame).pixels
-        if depth == 0:
-            pixels = image.new_empty(shape)
+        image = read(index.root / path, frame=frame).pixels
         if len(image) != 1 or image.dtype != pixels.dtype:
             raise GeometryError(path, "series", "colour, or stored in another type than the first")
         pixels[:, depth] = image
-    spacing = torch.from_numpy(affine[:3, :3]).norm(dim=0).tolist()
-    return DicomVolume(pixels, torch.from_numpy(affine), tuple(spacing), tuple(slices), first)
+    spacing = tuple(affine[:3, :3].norm(dim=0).tolist())
+    return DicomVolume(pixels, affine, spacing, tuple(slices), first.meta)
 
 
 def _index_of(path: Path) -> DicomIndex:
@@ -120,7 +121,8 @@ def _facts(root: Path, path: str, frame: int) -> DicomMeta:
         attempt(root / path, "open", DicomError, open_regular, root / path) as file,
     ):
         header = attempt(root / path, "header", HeaderError, read_header, root / path, file)
-        return attempt(root / path, "meta", HeaderError, describe, header, frame, None)
+        undecoded = Picture(np.empty(0))
+        return attempt(root / path, "meta", HeaderError, describe, header, frame, undecoded)
 
 
 def _order(
