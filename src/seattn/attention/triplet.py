@@ -30,7 +30,7 @@ class TripletAttention(nn.Module):
         kernel_size: Side of the convolutions, odd.
 
     Shape:
-        - Input: (N, C, H, W). Signals and volumes have not three axes beside the batch.
+        - Input: (N, C, H, W): the mechanism is made for three axes beside the batch.
         - Output: the same.
 
     Raises:
