@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from seattn.attention import SEBlock
+from seattn.attention import GatherExcite, SEBlock
 from seattn.backbones import resnet18, se_resnet18
 from tests.portability.cases import free_batch_and_size, images, lively
 
@@ -47,6 +47,18 @@ def test_export_fixes_the_length_of_signals_where_the_stem_pools():
     network = tiny(spatial_dims=1, stem="small").eval()
     exported = torch.export.export(network, (x,), dynamic_shapes=(free,))
     torch.testing.assert_close(exported.module()(x[:1, :, :77]), network(x[:1, :, :77]))
+
+
+@recorded
+def test_export_takes_no_gathered_map_of_one_pixel():
+    x, free = torch.randn(3, 8, 24, 32), {0: torch.export.Dim("N", max=64)}
+    one = free | {2: torch.export.Dim("H", min=4, max=64), 3: torch.export.Dim("W", min=9, max=64)}
+    with pytest.raises(torch._dynamo.exc.UserError, match="Constraints violated"):
+        torch.export.export(GatherExcite(8, extent=8).eval(), (x,), dynamic_shapes=(one,))
+    for extent in (2, None):
+        block = GatherExcite(8, extent=extent).eval()
+        exported = torch.export.export(block, (x,), dynamic_shapes=(one,))
+        torch.testing.assert_close(exported.module()(x[:1, :, :5]), block(x[:1, :, :5]))
 
 
 def test_a_trace_of_torch_fx_recomputes_nothing():
