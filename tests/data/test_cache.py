@@ -121,6 +121,16 @@ def test_a_changed_file_alone_is_decoded_again(index, folder, decoded):
     assert torch.equal(Cache(old.folder).images(rows_of(index)), before)
 
 
+def test_a_file_of_another_archive_with_the_same_name_size_and_time_is_another(folder, tmp_path):
+    images = []
+    for name, stored in (("one", np.zeros((8, 8), "i2")), ("two", np.full((8, 8), 900, "i2"))):
+        (tmp_path / name).mkdir()
+        os.utime(write_dicom(tmp_path / name / "a.dcm", stored, SOPInstanceUID="1.2.3"), (0, 0))
+        index = DicomIndex.scan(tmp_path / name, key="k", progress=False)
+        images.append(build_cache(index, PREPROCESSING, folder).images(rows_of(index)))
+    assert images[0].max() < images[1].min()
+
+
 def test_a_changed_mask_is_read_again(index, folder, decoded):
     build_cache(index, PREPROCESSING, folder)
     decoded.clear()

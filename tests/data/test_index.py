@@ -163,7 +163,7 @@ def test_what_is_damaged_fails_and_the_scan_goes_on(tmp_path: Path) -> None:
     assert reasons(index)["loop"][0] is False
 
 
-def test_links_to_files_are_followed_and_links_to_folders_are_not(tmp_path: Path) -> None:
+def test_links_to_files_are_followed_and_links_to_folders_are_listed(tmp_path: Path) -> None:
     store, root = tmp_path / "store", tmp_path / "root"
     store.mkdir()
     root.mkdir()
@@ -173,7 +173,8 @@ def test_links_to_files_are_followed_and_links_to_folders_are_not(tmp_path: Path
     (root / "elsewhere").symlink_to(store, target_is_directory=True)
     index = scan(root)
     assert [row.path for row in index.rows] == ["a.dcm"]
-    assert not index.failures
+    reason = (True, "a link to a folder, which is not followed")
+    assert reasons(index) == {"again": reason, "elsewhere": reason}
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
@@ -210,6 +211,20 @@ def test_a_copy_of_a_file_is_passed_over_and_names_the_first(tmp_path: Path) -> 
     assert [(each.path, each.stage, each.skipped, each.same_as) for each in index.failures] == [
         ("b", "duplicate", True, "a")
     ]
+
+
+def test_a_copy_that_vanishes_during_the_scan_is_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(write_dicom(tmp_path / "a", PIXELS), tmp_path / "b")
+
+    def vanished(path: Path, *_: Any, **__: Any) -> bool:
+        raise FileNotFoundError(2, "No such file or directory", str(path))
+
+    monkeypatch.setattr("filecmp.cmp", vanished)
+    index = scan(tmp_path)
+    assert len(index) == 1
+    assert reasons(index) == {"b": (False, "No such file or directory")}
 
 
 def test_a_file_that_calls_itself_dicom_and_is_none_is_a_failure(tmp_path: Path) -> None:

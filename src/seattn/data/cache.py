@@ -58,9 +58,9 @@ def build_cache(
     new is decoded. It also makes shards, see ``take_shard``, into one. Old caches are left to
     their owner to delete, which is safe while they are in use on a system like Linux.
 
-    A row is known by its path, frame, size and time of change, and those of its mask. The
-    preprocessing counts with all its settings, ``dtype``, and the versions of this library, torch
-    and the decoders.
+    A row is known by its path, frame, size, time of change and the hash of its pixels, and by the
+    path, size and time of change of its mask. The preprocessing counts with all its settings,
+    ``dtype``, and the versions of this library, torch and the decoders.
 
     Args:
         index: The images.
@@ -184,7 +184,7 @@ def _version(distribution: str) -> str | None:
 
 def _identity(root: Path, row: IndexRow) -> list[str | int]:
     """What a cached row stands for; when this changes, the row is decoded again."""
-    identity: list[str | int] = [row.path, row.frame, row.size, row.mtime_ns]
+    identity: list[str | int] = [row.path, row.frame, row.size, row.mtime_ns, row.pixels]
     if row.mask is not None:
         identity.append(row.mask)
         with suppress(OSError):  # then reading it is going to fail

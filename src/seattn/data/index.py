@@ -80,7 +80,8 @@ class DicomIndex:
         copy.
 
         Args:
-            root: The folder. Links to files are followed, links to folders are not.
+            root: The folder. Links to files are followed; links to folders are not, and are listed
+                as skipped.
             key: The secret under which identities become pseudonyms: the same key gives the same
                 patients in every index. None takes this user's own, which is made at first use;
                 see ``seattn.data.pseudonym.resolve_key``.

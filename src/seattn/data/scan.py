@@ -77,7 +77,11 @@ def _read(root: Path, key: bytes, paths: Sequence[str], workers: int) -> Iterato
 
 def _duplicate(root: Path, path: str, first: str) -> Failure:
     """A second file of one image is passed over only if nothing is lost with it."""
-    if filecmp.cmp(root / path, root / first, shallow=False):
+    try:
+        alike = filecmp.cmp(root / path, root / first, shallow=False)
+    except OSError as error:  # one of them went, or cannot be read any more
+        return Failure(path, "duplicate", error.strerror or "unreadable", skipped=False)
+    if alike:
         reason = "the same file as an earlier one, byte for byte"
         return Failure(path, "duplicate", reason, skipped=True, same_as=first)
     reason = "the SOP Instance UID of an earlier file, with another content"
@@ -89,7 +93,12 @@ def _files_below(root: Path, failures: list[Failure]) -> Iterator[str]:
         path = Path(error.filename).relative_to(root).as_posix()
         failures.append(Failure(path, "open", error.strerror or "unreadable", skipped=False))
 
-    for folder, _, names in os.walk(root, onerror=unreadable):
+    for folder, folders, names in os.walk(root, onerror=unreadable):
         below = Path(folder).relative_to(root)
+        for name in folders:
+            if os.path.islink(Path(folder, name)):
+                path = (below / name).as_posix()
+                reason = "a link to a folder, which is not followed"
+                failures.append(Failure(path, "open", reason, skipped=True))
         for name in names:
             yield (below / name).as_posix()
