@@ -328,6 +328,16 @@ def test_images_of_other_channels_are_told_apart_from_those_that_are_known(index
         build_cache(changed.subset([0, 1]), PREPROCESSING, folder)
 
 
+def test_most_images_decide_how_many_channels_all_have(index, folder):
+    write_ct(index.root / "patient 0/0.dcm", seed=0, patient="MARKER-0", colour=True)  # the first
+    changed = scan(index.root)
+    with pytest.raises(CacheError, match=r"1 of 8.*\n  patient 0/0.dcm: channels: 3 .* have 1"):
+        build_cache(changed, PREPROCESSING, folder)
+    with pytest.warns(UserWarning, match="1 of 8 images"):
+        cache, left = build_cache_and_index(changed, PREPROCESSING, folder, on_error="skip")
+    assert (cache.channels, len(cache), len(left)) == (1, 7, 7)
+
+
 def test_values_too_large_for_float16_are_an_error(tmp_path, folder):
     write_dicom(tmp_path / "a.dcm", np.full((10, 12), 65535, dtype=np.uint16))
     index = DicomIndex.scan(tmp_path, key="k", progress=False)

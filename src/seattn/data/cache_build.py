@@ -6,8 +6,9 @@ import os
 import platform
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,31 +53,40 @@ class CacheBuild:
             Why the rows at some positions of the index cannot be used.
         """
         known = _intact_rows(sorted(shelf.glob("[!.]*")), set(self.digests))
-        found = {i: known[digest][0] for i, digest in enumerate(self.digests) if digest in known}
-        channels = next(iter(found.values())).channels if found else 0
-        problems = {
-            i: self._other_channels(i, cache.channels, channels)
-            for i, cache in found.items()
-            if cache.channels != channels
-        }
-        new = [i for i, digest in enumerate(self.digests) if digest not in known]
-        draft = scratch / "decoded"
-        problems |= self._decode(draft, new, channels)
+        found = {i for i, digest in enumerate(self.digests) if digest in known}
+        new = [i for i in range(len(self.digests)) if i not in found]
+        channels, problems = self._decode(scratch, new)
+        channels |= {i: known[self.digests[i]][0].channels for i in found}
+        # Most images decide how many channels all have to have; of equally many, the first.
+        usual = Counter(channels[i] for i in sorted(channels)).most_common(1)
+        for i, number in channels.items():
+            if number != usual[0][0]:
+                reason = f"{number} channels, where other images have {usual[0][0]}"
+                problems[i] = Problem(self.index.rows[i].path, "channels", reason)
         good = [i for i in range(len(self.digests)) if i not in problems]
         place = shelf / name_of([self.digests[i] for i in good])
         if good and not place.is_dir():
-            if not found.keys().isdisjoint(good):
+            draft = scratch / f"decoded-{usual[0][0]}"
+            if not found.isdisjoint(good):
                 known |= _intact_rows([draft], set(self.digests))
                 draft = scratch / "gathered"
                 self._gather(draft, good, known)
             _publish(draft, place)
         return dict(sorted(problems.items()))
 
-    def _decode(self, folder: Path, positions: Sequence[int], channels: int) -> dict[int, Problem]:
-        """Write a cache of some rows; ``channels`` is 0 if the first is to decide it."""
+    def _decode(
+        self, scratch: Path, positions: Sequence[int]
+    ) -> tuple[dict[int, int], dict[int, Problem]]:
+        """Decode some rows into one cache for each number of channels, ``decoded-<channels>``.
+
+        Returns:
+            The channels of the rows that can be used, and why the others cannot.
+        """
         from tqdm import tqdm
 
+        channels: dict[int, int] = {}
         problems: dict[int, Problem] = {}
+        writers: dict[int, CacheWriter] = {}
         results = decode_rows(
             [self.index.rows[i] for i in positions],
             self.index.root,
@@ -86,7 +96,7 @@ class CacheBuild:
         )
         with (
             closing(results),  # ends its processes at an interruption too
-            CacheWriter(folder, self.settings) as writer,
+            ExitStack() as stack,
             # `disable=None`: the bar is for a terminal, not for a log.
             tqdm(
                 desc="preparing images",
@@ -100,11 +110,13 @@ class CacheBuild:
                 bar.update()
                 if isinstance(result, Problem):
                     problems[i] = result
-                elif len(result.image) != (channels := channels or len(result.image)):
-                    problems[i] = self._other_channels(i, len(result.image), channels)
-                else:
-                    writer.add(result, self.digests[i])
-        return problems
+                    continue
+                channels[i] = number = len(result.image)
+                if number not in writers:
+                    folder = scratch / f"decoded-{number}"
+                    writers[number] = stack.enter_context(CacheWriter(folder, self.settings))
+                writers[number].add(result, self.digests[i])
+        return channels, problems
 
     def _gather(
         self, folder: Path, positions: Sequence[int], known: Mapping[str, tuple[Cache, int]]
@@ -114,10 +126,6 @@ class CacheBuild:
             for i in positions:
                 cache, row = known[self.digests[i]]
                 writer.add(cache.stored_row(row), self.digests[i])
-
-    def _other_channels(self, position: int, channels: int, others: int) -> Problem:
-        reason = f"{channels} channels, where other images have {others}"
-        return Problem(self.index.rows[position].path, "channels", reason)
 
 
 def name_of(value: Any) -> str:

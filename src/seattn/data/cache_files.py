@@ -122,7 +122,7 @@ class Cache:
 
 
 class CacheWriter:
-    """Writes a cache row by row, as a context; how many come need not be known before.
+    """Writes a cache row by row, one or more, as a context; their number need not be known before.
 
     Args:
         folder: A folder that is not there yet.
@@ -150,15 +150,11 @@ class CacheWriter:
     ) -> None:
         """Complete and close the files; after an error, close them as they are."""
         try:
-            if kind is None and self._digests:
+            if kind is None:
                 self._complete()
         finally:
             for file in self._files:
                 file.close()
-
-    def __len__(self) -> int:
-        """Count the rows."""
-        return len(self._digests)
 
     def add(self, row: StoredRow, digest: str) -> None:
         """Append a row; the first decides the shape and the type of all."""

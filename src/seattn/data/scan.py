@@ -96,7 +96,7 @@ def _files_below(root: Path, failures: list[Failure]) -> Iterator[str]:
     for folder, folders, names in os.walk(root, onerror=unreadable):
         below = Path(folder).relative_to(root)
         for name in folders:
-            if os.path.islink(Path(folder, name)):
+            if Path(folder, name).is_symlink():
                 path = (below / name).as_posix()
                 reason = "a link to a folder, which is not followed"
                 failures.append(Failure(path, "open", reason, skipped=True))
