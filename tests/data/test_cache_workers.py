@@ -263,5 +263,5 @@ def test_impossible_shards_are_named(index):
     with pytest.raises(ValueError, match=r"`world_size` \(=0\)"):
         take_shard(index, rank=0, world_size=0)
     for rank in (-1, 3):
-        with pytest.raises(ValueError, match=rf"`rank` \(={rank}\) must be in 0..2"):
+        with pytest.raises(ValueError, match=rf"`rank` \(={rank}\) must be (below|a whole)"):
             take_shard(index, rank=rank, world_size=3)

@@ -289,7 +289,7 @@ def test_the_order_is_a_function_of_seed_and_epoch(dataset):
 
 
 def test_impossible_arguments_are_named(index, tmp_path):
-    with pytest.raises(ValueError, match=r"`size` \(=\(0, 0\)\)"):
+    with pytest.raises(ValueError, match=r"`size` \(=0\)"):
         DicomDataset(index, size=0)
     with pytest.raises(ValueError, match=r"`bone_mask`.*`units`='modality'"):
         DicomDataset(index, units="modality", bone_mask=True)

@@ -15,6 +15,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import get_args
 
+from seattn.data.arguments import check_whole
 from seattn.data.cache_build import CacheBuild, name_of, scratch_folder
 from seattn.data.cache_files import Cache
 from seattn.data.decoding import CacheDtype, Problem
@@ -91,10 +92,8 @@ def build_cache(
     }
     shelf = Path(folder) / name_of(settings)
     digests = [name_of(_identity(index.root, row)) for row in index.rows]
-    problems: dict[int, Problem] = {}
-    if not (shelf / name_of(digests)).is_dir():
-        build = CacheBuild(index, digests, preprocessing, dtype, workers, settings)
-        problems = _run(build, shelf, "cache" if redact_paths else folder)
+    build = CacheBuild(index, digests, preprocessing, dtype, workers, settings)
+    problems = _run(build, shelf, "cache" if redact_paths else folder)
     if problems:
         if on_error == "raise" or len(problems) == len(index):
             raise _failure(index, problems, redact_paths)
@@ -136,15 +135,17 @@ def take_shard(index: DicomIndex, *, rank: int, world_size: int) -> DicomIndex:
         >>> [row.path for row in take_shard(index, rank=1, world_size=2).rows]
         ['1.dcm', '3.dcm']
     """
-    if world_size < 1:
-        raise ValueError(f"`world_size` (={world_size}) must be at least 1.")
-    if not 0 <= rank < world_size:
-        raise ValueError(f"`rank` (={rank}) must be in 0..{world_size - 1}, below `world_size`.")
+    check_whole("world_size", world_size, least=1)
+    check_whole("rank", rank, least=0)
+    if rank >= world_size:
+        raise ValueError(f"`rank` (={rank}) must be below `world_size` (={world_size}).")
     return index.subset(range(rank, len(index), world_size))
 
 
 def _run(build: CacheBuild, shelf: Path, name: str | os.PathLike[str]) -> dict[int, Problem]:
     try:
+        if (shelf / name_of(build.digests)).is_dir():
+            return {}
         shelf.mkdir(parents=True, exist_ok=True)
         with scratch_folder(shelf) as scratch:
             return build.run(shelf, scratch)
@@ -169,8 +170,7 @@ def _check_arguments(
             f"`dtype` (={dtype!r}) holds images in 0..1, not `units`={preprocessing.units!r}; "
             "use 'float32'."
         )
-    if workers < 0:
-        raise ValueError(f"`workers` (={workers}) must not be negative; 0 is this process.")
+    check_whole("workers", workers, least=0, note="0 is this process")
     if on_error not in get_args(OnError):
         raise ValueError(f"`on_error` (={on_error!r}) must be 'raise' or 'skip'.")
 

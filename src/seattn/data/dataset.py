@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
+from seattn.data.arguments import check_whole
 from seattn.data.cache import Cache, CacheDtype, build_cache
 from seattn.data.dicom import Units
 from seattn.data.errors import DicomError
@@ -64,7 +65,9 @@ class DicomDataset(Dataset[Any]):
 
     Raises:
         CacheError: With a cache: files cannot be used; all of them are listed.
-        ValueError: Two arguments contradict each other, or with a cache the index is empty.
+        TypeError: ``index`` is no ``DicomIndex``.
+        ValueError: An argument is not possible, two contradict each other, or with a cache the
+            index is empty.
 
     Examples:
         >>> import os
@@ -98,6 +101,11 @@ class DicomDataset(Dataset[Any]):
         on_error: OnError = "raise",
         redact_paths: bool = False,
     ) -> None:
+        if not isinstance(index, DicomIndex):
+            raise TypeError(
+                f"`index` (of type {type(index).__name__}) must be a DicomIndex, as "
+                "`DicomIndex.scan(folder)` makes it."
+            )
         if cache is None and (not as_float or workers or on_error != "raise"):
             raise ValueError(
                 f"`as_float` (={as_float}), `workers` (={workers}) and `on_error` (={on_error!r}) "
@@ -107,9 +115,9 @@ class DicomDataset(Dataset[Any]):
         self._as_float = as_float
         self._redact_paths = redact_paths
         self._preprocessing = Preprocessing(
-            size=(size, size) if isinstance(size, int) else size,
+            size=size if isinstance(size, tuple | list) else (size, size),
             units=units,
-            window=None if window is None else tuple(float(value) for value in window),
+            window=window,
             bone_mask=bone_mask,
             segment=segment,
         )
@@ -145,15 +153,20 @@ class DicomDataset(Dataset[Any]):
         """Return the images at some positions as one batch.
 
         Raises:
-            DicomError: Without a cache: a file cannot be used.
+            DicomError: Without a cache: a file cannot be used, or images have other channels.
             IndexError: A position is out of range.
+            TypeError: Positions are no whole numbers.
         """
-        rows = np.arange(len(self))[np.asarray(positions, dtype=np.int64)]
+        wanted = np.asarray(positions)
+        if wanted.size and (wanted.ndim != 1 or wanted.dtype.kind not in "iu"):
+            raise TypeError("`positions` must be a sequence of whole numbers, one for each image.")
+        rows = np.arange(len(self))[wanted.astype(np.int64)]
         if self._cache is not None:
             image = self._cache.images(rows, as_float=self._as_float)
             mask = self._cache.masks(rows)
         else:
             pairs = [self._decode(row) for row in rows]
+            self._check_channels(rows, [len(image) for image, _ in pairs])
             image, mask = (torch.stack(tensors) for tensors in zip(*pairs, strict=True))
         row = torch.from_numpy(rows)
         return Sample(image=image, label=self._labels[row], mask=mask, row=row)
@@ -165,6 +178,13 @@ class DicomDataset(Dataset[Any]):
             name = f"row {row}" if self._redact_paths else problem.path
             error = type(problem)(name, problem.stage, problem.reason)
         raise error  # out here, it carries no other whose text names the file
+
+    def _check_channels(self, rows: NDArray[np.int64], channels: Sequence[int]) -> None:
+        for row, number in zip(rows, channels, strict=True):
+            if number != channels[0]:
+                name = f"row {row}" if self._redact_paths else self.index.rows[row].path
+                reason = f"{number} channels, where the first image of the batch has {channels[0]}"
+                raise DicomError(name, "channels", reason)
 
     def verify_cache(self) -> None:
         """Read the whole cache and compare each row with its checksum.
@@ -194,7 +214,7 @@ class DicomDataset(Dataset[Any]):
             ``len``.
 
         Raises:
-            ValueError: ``batch_size`` is not positive.
+            ValueError: ``batch_size`` is not positive, or ``seed`` negative.
         """
         return BatchLoader(self, batch_size, shuffle=shuffle, seed=seed, drop_last=drop_last)
 
@@ -211,9 +231,9 @@ class BatchLoader:
     epoch: int = 0
 
     def __post_init__(self) -> None:
-        """Check the size."""
-        if self.batch_size < 1:
-            raise ValueError(f"`batch_size` (={self.batch_size}) must be at least 1.")
+        """Check the size and the seed."""
+        check_whole("batch_size", self.batch_size, least=1)
+        check_whole("seed", self.seed, least=0)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of the passes from here on; without it each pass has that of epoch 0."""

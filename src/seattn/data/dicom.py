@@ -19,7 +19,7 @@ from seattn.data.limits import DicomLimits
 from seattn.data.meta import DicomMeta, describe
 from seattn.data.picture import Units, make_picture
 
-__all__ = ["DicomImage", "DicomMeta", "Units", "read_dicom"]
+__all__ = ["DicomImage", "DicomMeta", "Units", "check_units", "read_dicom"]
 
 Array = npt.NDArray[np.generic]
 
@@ -86,7 +86,7 @@ def read_dicom(
         DicomError: The file cannot be used; the subclass and the text say which file, at which
             stage and why. No exception of pydicom or of a decoder gets out, no warning and no line
             in a log, because their texts quote the header.
-        TypeError: ``frame`` is not an int.
+        TypeError: ``frame`` is not an int, or ``limits`` no ``DicomLimits``.
         ValueError: ``units``, ``window``, ``frame`` or ``voi`` is not possible.
 
     Examples:
@@ -99,7 +99,8 @@ def read_dicom(
         >>> bone.pixels.min() >= 0, bone.pixels.max() <= 1
         (tensor(True), tensor(True))
     """
-    window = _check_arguments(units, window, frame, voi)
+    window = check_units(units, window)
+    _check_choices(units, window, frame, voi, limits)
     file_path = Path(path)
     name = "(path withheld)" if redact_paths else file_path
     with (
@@ -120,26 +121,34 @@ def read_dicom(
     return DicomImage(torch.from_numpy(pixels), meta)
 
 
-def _check_arguments(
-    units: str, window: Sequence[float] | None, frame: object, voi: object
-) -> tuple[float, float] | None:
+def check_units(units: str, window: object) -> tuple[float, float] | None:
+    """Return the window as two floats, or raise where it, or ``units``, is not possible."""
     if units not in get_args(Units):
         raise ValueError(f"`units` (={units!r}) must be one of {', '.join(get_args(Units))}.")
+    if window is None:
+        return None
+    if units != "window":
+        raise ValueError(f"`window` (={window!r}) has no meaning with `units`={units!r}.")
+    try:
+        center, width = map(float, window)  # type: ignore[call-overload]
+    except (TypeError, ValueError):
+        center, width = math.nan, math.nan
+    if not math.isfinite(center) or not 1 <= width < math.inf:
+        raise ValueError(
+            f"`window` (={window!r}) must be a (center, width) in modality units, width 1 or more."
+        )
+    return center, width
+
+
+def _check_choices(units: str, window: object, frame: object, voi: object, limits: object) -> None:
     if frame is not None and not isinstance(frame, int):
         raise TypeError(f"`frame` (={frame!r}) must be an int, or None for all frames.")
     if not isinstance(voi, int) or voi < 0:
         raise ValueError(f"`voi` (={voi!r}) must be an int, 0 or more.")
     if voi and (units != "window" or window is not None):
         raise ValueError(f"`voi` (={voi}) chooses a window of the file, and none is used here.")
-    if window is None:
-        return None
-    if units != "window":
-        raise ValueError(f"`window` (={window!r}) has no meaning with `units`={units!r}.")
-    if len(window) != 2 or not all(map(math.isfinite, window)) or window[1] < 1:
-        raise ValueError(
-            f"`window` (={window!r}) must be a (center, width) in modality units, width 1 or more."
-        )
-    return float(window[0]), float(window[1])
+    if not isinstance(limits, DicomLimits):
+        raise TypeError(f"`limits` (={limits!r}) must be a DicomLimits.")
 
 
 def _frames_to_read(header: Header, frame: int | None, limits: DicomLimits) -> Sequence[int]:

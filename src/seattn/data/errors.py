@@ -45,9 +45,9 @@ class DicomError(Exception):
         self.path = os.fspath(path)
         self.stage = stage
         self.reason = reason
+        text = ": ".join(part for part in (self.path, stage, reason) if part)
         # A file name need not be Unicode; a text that cannot be printed would hide the error.
-        shown = self.path.encode("utf-8", "backslashreplace").decode()
-        super().__init__(": ".join(part for part in (shown, stage, reason) if part))
+        super().__init__(text.encode("utf-8", "backslashreplace").decode())
 
 
 class NotDicomError(DicomError):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
+from seattn.data.arguments import check_whole
 from seattn.data.containment import attempt
 from seattn.data.errors import DicomError, ScanError
 from seattn.data.labels import join_labels
@@ -108,8 +109,7 @@ class DicomIndex:
             raise ValueError(f"`root` (={os.fspath(root)!r}) is not a folder.")
         if on_error not in get_args(OnError):
             raise ValueError(f"`on_error` (={on_error!r}) must be 'raise' or 'skip'.")
-        if workers < 0:
-            raise ValueError(f"`workers` (={workers}) must be 0, for this process, or more.")
+        check_whole("workers", workers, least=0, note="0 is this process")
         rows, failures = scan_folder(
             folder,
             resolve_key(key),
@@ -242,7 +242,7 @@ class DicomIndex:
         if burned_in := sum(row.burned_in is True for row in self.rows):
             counts.append(("with burned-in text", burned_in))
         width = max((len(name) for name, _ in counts), default=0)
-        return "\n".join(
+        text = "\n".join(
             [
                 f"{_plural(len(self.rows), 'image')} of {_plural(len(patients), 'patient')} "
                 f"in {_plural(len(files), 'file')}",
@@ -251,6 +251,7 @@ class DicomIndex:
                 *_reasons("failed", self.failures, skipped=False, redact_paths=redact_paths),
             ]
         )
+        return text.encode("utf-8", "backslashreplace").decode()  # file names need not be Unicode
 
 
 def _reasons(

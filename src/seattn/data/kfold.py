@@ -1,5 +1,6 @@
 """Cross-validation by patient: folds of which each is the test set once."""
 
+from seattn.data.arguments import check_whole
 from seattn.data.groups import Join, group_rows
 from seattn.data.index import DicomIndex
 from seattn.data.placement import place
@@ -40,8 +41,7 @@ def kfold_by_patient(
         >>> [(len(train), len(test)) for train, test in kfold_by_patient(index, 5)]
         [(16, 4), (16, 4), (16, 4), (16, 4), (16, 4)]
     """
-    if k < 2:
-        raise ValueError(f"`k` (={k}) must be at least 2.")
+    check_whole("k", k, least=2)
     names = group_rows(index.rows, join)
     # A fold is small, and a rare class has few patients in it, of whom each weighs differently.
     homes = place(index, names, [1 / k] * k, seed=seed, before={}, holder_weight=0.1)

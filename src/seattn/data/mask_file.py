@@ -51,7 +51,7 @@ def read_mask(
 
 def _read(root: Path, row: IndexRow, segment: int | None) -> NDArray[np.generic]:
     path = root / str(row.mask)
-    if path.suffix == ".npy":
+    if path.suffix.lower() == ".npy":
         return attempt(path, "mask", DicomError, _load_npy, path)
     if attempt(path, "mask", DicomError, _is_dicom, path):
         return read_segment(root, row, segment=segment)

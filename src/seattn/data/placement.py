@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from seattn.data.arguments import check_whole
 from seattn.data.balance import apportion, deal, exchange
 from seattn.data.errors import SplitError
 from seattn.data.index import DicomIndex
@@ -40,8 +41,10 @@ def place(
         holder_weight: How much the patients of each class matter, beside their images.
 
     Raises:
+        ValueError: ``seed`` is negative, or no whole number.
         SplitError: A class of the index is absent from one of the parts, or a part has no patient.
     """
+    check_whole("seed", seed, least=0)
     # In the order of a hash, neither the order of the rows nor the names decide who goes where.
     groups = sorted(set(names), key=lambda name: _digest(seed, name))
     number = {name: i for i, name in enumerate(groups)}

@@ -1,5 +1,6 @@
 """From one row of an index to what a network sees: read, mask the bones, resize."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from seattn.data import roi
-from seattn.data.dicom import Units, read_dicom
+from seattn.data.arguments import check_whole
+from seattn.data.dicom import Units, check_units, read_dicom
 from seattn.data.errors import DicomError
 from seattn.data.index import IndexRow
 from seattn.data.mask_file import read_mask
@@ -30,22 +32,27 @@ class Preprocessing:
         segment: Which segment of a mask that is a DICOM segmentation, as in ``read_mask``.
 
     Raises:
-        ValueError: ``size`` or ``segment`` is not positive, or ``bone_mask`` is asked for where 0
-            is not black.
+        ValueError: ``size`` or ``segment`` is not positive, ``units`` or ``window`` is not
+            possible, or ``bone_mask`` is asked for where 0 is not black.
     """
 
     size: tuple[int, int]
     units: Units = "window"
-    window: tuple[float, ...] | None = None
+    window: Sequence[float] | None = None
     bone_mask: bool = False
     segment: int | None = None
 
     def __post_init__(self) -> None:
         """Check what can be checked without an image."""
-        if min(self.size) < 1:
-            raise ValueError(f"`size` (={self.size}) must be at least 1 in height and width.")
-        if self.segment is not None and self.segment < 1:
-            raise ValueError(f"`segment` (={self.segment}) must be at least 1, or None.")
+        if len(self.size) != 2:
+            raise ValueError(f"`size` (={self.size}) must be a height and a width in pixels.")
+        for side in self.size:
+            check_whole("size", side, least=1)
+        if self.segment is not None:
+            check_whole("segment", self.segment, least=1)
+        # One spelling for equal settings, since they name a cache.
+        object.__setattr__(self, "size", tuple(map(int, self.size)))
+        object.__setattr__(self, "window", check_units(self.units, self.window))
         if self.bone_mask and not self.unit_range:
             raise ValueError(
                 "`bone_mask` sets the background to 0, which is not black in "

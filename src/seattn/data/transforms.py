@@ -6,6 +6,7 @@ noise. The paper states no ranges; the defaults are this library's.
 
 import hashlib
 import math
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -45,6 +46,7 @@ def augment(batch: Sample, transforms: Sequence[Transform], *, seed: int, epoch:
 
     Raises:
         ValueError: ``batch`` is a single sample.
+        TypeError: ``seed`` or ``epoch`` is no whole number.
 
     Examples:
         >>> import torch
@@ -65,6 +67,7 @@ def augment(batch: Sample, transforms: Sequence[Transform], *, seed: int, epoch:
     dtype = batch.image.dtype
     if dtype not in {torch.float32, torch.float64}:
         batch = to_float(batch)
+    seed, epoch = operator.index(seed), operator.index(epoch)  # NumPy's integers draw alike
     rows = batch.row.tolist()
     for position, transform in enumerate(transforms):
         batch = transform(batch, [_generator(seed, epoch, position, row) for row in rows])

@@ -1,0 +1,25 @@
+"""A check of arguments that many functions share."""
+
+import numpy as np
+
+__all__ = ["check_whole"]
+
+
+def check_whole(name: str, value: object, *, least: int, note: str = "") -> None:
+    """Raise ValueError unless an argument is a whole number, Python's or NumPy's, from ``least``.
+
+    Args:
+        name: The argument.
+        value: Its value.
+        least: The smallest that is possible.
+        note: What else the text says, after a semicolon.
+
+    Examples:
+        >>> from seattn.data.arguments import check_whole
+        >>> check_whole("workers", 1.5, least=0, note="0 is this process")
+        Traceback (most recent call last):
+        ValueError: `workers` (=1.5) must be a whole number, 0 or more; 0 is this process.
+    """
+    if not isinstance(value, int | np.integer) or value < least:
+        end = f"; {note}." if note else "."
+        raise ValueError(f"`{name}` (={value!r}) must be a whole number, {least} or more{end}")
