@@ -111,7 +111,7 @@ def test_a_batch_of_grey_and_colour_images_names_the_odd_one(tmp_path):
     write_dicom(tmp_path / "a", np.zeros((8, 8), "u1"))
     write_dicom(tmp_path / "b", np.zeros((8, 8, 3), "u1"), PhotometricInterpretation="RGB")
     dataset = DicomDataset(DicomIndex.scan(tmp_path, key="k", progress=False), size=8)
-    with pytest.raises(DicomError, match="^b: channels: 3 channels, where .* has 1$"):
+    with pytest.raises(DicomError, match=r"^b: channels: 3 channels, where .* has 1$"):
         dataset.batch([0, 1])
 
 
@@ -124,5 +124,5 @@ def test_an_error_and_a_report_can_be_printed_whatever_the_names_of_files(tmp_pa
 
 
 def test_a_name_too_long_for_a_cache_is_an_error_that_can_be_redacted(index):
-    with pytest.raises(DicomError, match="^cache: write: File name too long$"):
+    with pytest.raises(DicomError, match=r"^cache: write: File name too long$"):
         DicomDataset(index, window=WINDOW, cache="x" * 300, redact_paths=True)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
+from pydicom.pixels import pack_bits
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -445,3 +446,17 @@ def test_real_ct_reads_in_hounsfield_units(real_images: Path) -> None:
         # Soft tissue, from fat to muscle with contrast agent, and the air around the body.
         assert ((image.pixels > -150) & (image.pixels < 200)).float().mean() > 0.1
         assert ((image.pixels >= -1024) & (image.pixels < -900)).float().mean() > 0.1
+
+
+def test_frames_of_single_bits_may_begin_within_a_byte(tmp_path):
+    stored = np.random.default_rng(0).integers(0, 2, (5, 5, 7), "u1")  # 35 bits each
+    path = write_dicom(tmp_path / "a", stored)
+    ds = dcmread(path)
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit = 1, 1, 0
+    ds.PixelData = pack_bits(stored)
+    ds.save_as(path)
+    for frame in range(5):
+        pixels = read_dicom(path, units="stored", frame=frame).pixels
+        assert np.array_equal(pixels[0].numpy(), stored[frame])
+    with pytest.raises(LimitError, match="175 samples"):
+        read_dicom(path, units="stored", frame=0, limits=DicomLimits(samples=174))

@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from seattn.data import DicomIndex, DicomVolume, GeometryError, ScanError, read_dicom, read_series
+from seattn.data import (
+    DicomIndex,
+    DicomLimits,
+    DicomVolume,
+    GeometryError,
+    ScanError,
+    read_dicom,
+    read_series,
+)
+from seattn.data import header as header_module
+from seattn.data import series as series_module
 from tests.data.files import items, write_dicom
 
 AXIAL = (1.0, 0, 0, 0, 1, 0)
@@ -105,6 +115,41 @@ def test_frames_of_one_file_and_rows_of_an_index_make_a_volume(tmp_path: Path) -
     )
     with pytest.raises(ValueError, match=r"`source` holds 2 series; take one of the values"):
         read_series(tmp_path)
+
+
+def test_a_file_of_many_frames_is_parsed_no_oftener_than_one_of_few(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = np.arange(24, dtype=np.int16).reshape(4, 2, 3)
+    write_dicom(
+        tmp_path / "a",
+        frames,
+        SharedFunctionalGroupsSequence=items(
+            {
+                "PlaneOrientationSequence": items({"ImageOrientationPatient": list(AXIAL)}),
+                "PixelMeasuresSequence": items({"PixelSpacing": [1, 1]}),
+            }
+        ),
+        PerFrameFunctionalGroupsSequence=items(
+            *(
+                {"PlanePositionSequence": items({"ImagePositionPatient": [0, 0, -i]})}
+                for i in range(4)
+            )
+        ),
+    )
+    parsed = []
+    parse = header_module.parse
+    monkeypatch.setattr(header_module, "parse", lambda *a, **k: parsed.append(a) or parse(*a, **k))
+    volume = read_series(tmp_path / "a")
+    assert len(parsed) == 4  # to index, to describe, the first, and all
+    assert volume.slices == tuple(("a", i) for i in (3, 2, 1, 0))
+    assert torch.equal(volume.pixels[0], torch.from_numpy(frames[::-1].astype(np.float32)))
+
+    # Frames that are too many to be decoded at once are read one by one.
+    monkeypatch.setattr(series_module, "DicomLimits", lambda: DicomLimits(samples=23))
+    alone = read_series(tmp_path / "a")
+    assert torch.equal(volume.pixels, alone.pixels)
+    assert len(parsed) == 4 + 3 + 4
 
 
 def test_window_and_minmax_are_those_of_read_dicom(tmp_path: Path) -> None:

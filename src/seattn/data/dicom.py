@@ -109,7 +109,7 @@ def read_dicom(
     ):
         header = attempt(name, "header", HeaderError, read_header, name, file, None, force, limits)
         frames = _frames_to_read(header, frame, limits)
-        stored = attempt(name, "decode", DecodeError, _decode, header, frame)
+        stored = attempt(name, "decode", DecodeError, _decode, header, frame, limits)
         pictures = [
             attempt(name, "values", HeaderError, make_picture, header, i, image, units, window, voi)
             for i, image in zip(frames, stored, strict=True)
@@ -163,19 +163,26 @@ def _frames_to_read(header: Header, frame: int | None, limits: DicomLimits) -> S
     return [frame]
 
 
-def _decode(header: Header, frame: int | None) -> Array:
+def _decode(header: Header, frame: int | None, limits: DicomLimits) -> Array:
     """Decode one frame, or all: (F, H, W, C) in the file's own type; it may be read-only."""
     from pydicom.pixels.decoders.base import get_decoder
 
     plugin = ""
     if header.syntax.is_encapsulated:
         plugin = check_encoded_frames(header, frame)
+    # pydicom loses the last bits of a frame of single bits that begins within a byte.
+    bits = header.rows * header.columns * header.samples
+    whole = frame is not None and header.dataset.BitsAllocated == 1 and bits % 8 > 0
+    if whole:
+        refuse_many_samples(header.path, header.frames * bits, limits)
     stored, _ = get_decoder(header.syntax).as_array(
         header.source,
-        index=frame,
+        index=None if whole else frame,
         decoding_plugin=plugin,
         **header.decoder_options,
     )
+    if whole and header.frames > 1:
+        stored = stored[frame]
     frames = header.frames if frame is None else 1
     stored = stored.astype(stored.dtype.newbyteorder("="), copy=False)
     return stored.reshape(frames, header.rows, header.columns, header.samples)

@@ -3,7 +3,7 @@
 import math
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,11 +13,12 @@ import torch
 from numpy.typing import NDArray
 
 from seattn.data.containment import attempt, quiet_pydicom
-from seattn.data.dicom import Units, read_dicom
+from seattn.data.dicom import DicomImage, Units, read_dicom
 from seattn.data.errors import DicomError, GeometryError, HeaderError
 from seattn.data.file_rows import read_rows
 from seattn.data.header import open_regular, read_header
 from seattn.data.index import DicomIndex
+from seattn.data.limits import DicomLimits
 from seattn.data.meta import DicomMeta, describe
 from seattn.data.picture import Picture
 
@@ -89,15 +90,15 @@ def read_series(
             f'`source` holds {series} series; take one of the values of `index.group_by("series")`.'
         )
     slices = [(row.path, row.frame) for row in index.rows]
-    facts = [_facts(index.root, *each) for each in slices]
+    facts = _facts(index.root, slices)
     order, step = _order(slices, facts)
-    slices = [slices[i] for i in order]
-    affine = torch.from_numpy(_affine(facts[order[0]], step))
+    slices, facts = [slices[i] for i in order], [facts[i] for i in order]
+    affine = torch.from_numpy(_affine(facts[0], step))
     read = partial(read_dicom, units=units, window=window)
     first = read(index.root / slices[0][0], frame=slices[0][1])
     pixels = first.pixels.new_empty(1, len(slices), *first.pixels.shape[1:])
-    for depth, (path, frame) in enumerate(slices):
-        image = read(index.root / path, frame=frame).pixels
+    for depth, image in _images(read, index.root, slices, facts):
+        path = slices[depth][0]
         if len(image) != 1 or image.dtype != pixels.dtype:
             raise GeometryError(path, "series", "colour, or stored in another type than the first")
         pixels[:, depth] = image
@@ -115,14 +116,44 @@ def _index_of(path: Path) -> DicomIndex:
     return DicomIndex(path.parent, outcome.rows)
 
 
-def _facts(root: Path, path: str, frame: int) -> DicomMeta:
-    with (
-        quiet_pydicom,
-        attempt(root / path, "open", DicomError, open_regular, root / path) as file,
-    ):
-        header = attempt(root / path, "header", HeaderError, read_header, root / path, file)
-        undecoded = Picture(np.empty(0))
-        return attempt(root / path, "meta", HeaderError, describe, header, frame, undecoded)
+def _by_file(slices: Sequence[tuple[str, int]]) -> dict[str, list[int]]:
+    """The positions of the slices of each file."""
+    places: dict[str, list[int]] = {}
+    for i, (path, _) in enumerate(slices):
+        places.setdefault(path, []).append(i)
+    return places
+
+
+def _facts(root: Path, slices: Sequence[tuple[str, int]]) -> list[DicomMeta]:
+    """Describe each slice; the header of a file holds what is said of all its frames."""
+    facts: dict[int, DicomMeta] = {}
+    undecoded = Picture(np.empty(0))
+    for name, places in _by_file(slices).items():
+        path = root / name
+        with quiet_pydicom, attempt(path, "open", DicomError, open_regular, path) as file:
+            header = attempt(path, "header", HeaderError, read_header, path, file)
+            for i in places:
+                facts[i] = attempt(
+                    path, "meta", HeaderError, describe, header, slices[i][1], undecoded
+                )
+    return [facts[i] for i in range(len(slices))]
+
+
+def _images(
+    read: Callable[..., DicomImage],
+    root: Path,
+    slices: Sequence[tuple[str, int]],
+    facts: Sequence[DicomMeta],
+) -> Iterator[tuple[int, torch.Tensor]]:
+    """Read the slices, with their positions; many of one file at once, which parses it once."""
+    for path, places in _by_file(slices).items():
+        fact = facts[places[0]]
+        samples = fact.rows * fact.columns * fact.frames
+        if len(places) > 1 and samples <= DicomLimits().samples:
+            images = read(root / path, frame=None).pixels
+            yield from ((i, images[slices[i][1]]) for i in places)
+        else:
+            yield from ((i, read(root / path, frame=slices[i][1]).pixels) for i in places)
 
 
 def _order(
