@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pydicom import dcmread
+from pydicom.data import get_testdata_file
 from pydicom.uid import (
     BasicTextSRStorage,
     ExplicitVRLittleEndian,
@@ -161,6 +162,16 @@ def test_what_is_damaged_fails_and_the_scan_goes_on(tmp_path: Path) -> None:
     assert [row.path for row in index.rows] == ["good"]
     assert reasons(index)["bad"] == (False, "8 bytes of pixels, and 12 are needed")
     assert reasons(index)["loop"][0] is False
+
+
+@pytest.mark.parametrize("kept", range(440, 600, 8))
+def test_an_image_that_ends_within_its_header_is_a_failure_and_not_skipped(
+    tmp_path: Path, kept: int
+) -> None:
+    whole = Path(get_testdata_file("CT_small.dcm")).read_bytes()
+    (tmp_path / "a.dcm").write_bytes(whole[:kept])
+    (failure,) = scan(tmp_path).failures
+    assert not failure.skipped
 
 
 def test_links_to_files_are_followed_and_links_to_folders_are_listed(tmp_path: Path) -> None:

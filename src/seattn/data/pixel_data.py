@@ -95,8 +95,9 @@ def check_pixels(
 
 def _no_pixels(path: str | os.PathLike[str], dataset: "Dataset") -> NoImageError | DecodeError:
     """A file cut short before its pixels is damaged; a structured report never had any."""
-    name = getattr(dataset.get("SOPClassUID"), "name", "")
-    if "Image" in name or "Rows" in dataset:
+    # The file meta information says it too, should the file end before it says it itself.
+    kinds = (dataset.get("SOPClassUID"), dataset.file_meta.get("MediaStorageSOPClassUID"))
+    if any("Image" in getattr(kind, "name", "") for kind in kinds) or "Rows" in dataset:
         return DecodeError(path, "header", "the file ends before its pixels")
     return NoImageError(path, "header", "an object without pixels")
 
