@@ -275,6 +275,12 @@ def test_all_files_that_cannot_be_used_are_listed_unless_they_are_to_be_skipped(
     ]
     with pytest.raises(ScanError):
         DicomIndex.scan(tmp_path, key=KEY, progress=False)
+    with pytest.raises(ScanError) as caught:
+        scan(tmp_path, on_error="raise", redact_paths=True)
+    assert str(caught.value).splitlines()[:2] == [
+        "(path withheld): scan: 2 files cannot be used",
+        "  2  header: 8 bytes of pixels, and 12 are needed",
+    ]
     (tmp_path / "bad").unlink()
     (tmp_path / "worse").unlink()
     assert len(scan(tmp_path, on_error="raise").failures) == 1  # the text, which is no loss

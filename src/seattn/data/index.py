@@ -71,6 +71,7 @@ class DicomIndex:
         store: str | os.PathLike[str] | None = None,
         workers: int = 0,
         progress: bool = True,
+        redact_paths: bool = False,
     ) -> "DicomIndex":
         """Read the headers of all files below a folder; pixels are hashed, and not decoded.
 
@@ -94,6 +95,8 @@ class DicomIndex:
             workers: Number of processes that read; 0 reads in this one. As for a ``DataLoader``,
                 a script that asks for some needs ``if __name__ == "__main__":``.
             progress: Whether to show a progress bar.
+            redact_paths: Whether the error about images that cannot be used names no file: then
+                it counts them by their reason.
 
         Raises:
             ScanError: Images cannot be used, and ``on_error`` is "raise".
@@ -120,9 +123,12 @@ class DicomIndex:
         failed = [failure for failure in failures if not failure.skipped]
         if failed and on_error == "raise":
             lines = [f"{_plural(len(failed), 'file')} cannot be used"]
-            lines += [f"  {each.path}: {each.stage}: {each.reason}" for each in failed]
+            if redact_paths:
+                lines += _reasons("failed", failed, skipped=False, redact_paths=True)[1:]
+            else:
+                lines += [f"  {each.path}: {each.stage}: {each.reason}" for each in failed]
             lines += ['Mend or remove them, or go on without them by `on_error="skip"`.']
-            raise ScanError(folder, "scan", "\n".join(lines))
+            raise ScanError("(path withheld)" if redact_paths else folder, "scan", "\n".join(lines))
         return cls(folder, rows, failures)
 
     def with_labels(
