@@ -131,7 +131,7 @@ def test_a_table_that_cannot_be_read(index: DicomIndex) -> None:
     with pytest.raises(LabelError, match=r"none.csv: labels: No such file"):
         index.with_labels(index.root / "none.csv")
     (index.root / "labels.csv").write_bytes(b"path,label\na,\xff\n")
-    with pytest.raises(LabelError, match="UnicodeDecodeError"):
+    with pytest.raises(LabelError, match="not UTF-8"):
         index.with_labels(index.root / "labels.csv")
 
 
@@ -187,3 +187,17 @@ def test_masks_are_relative_to_the_root_where_they_lie_below_it(
     )
     masks = [row.mask for row in index.with_labels(path).rows]
     assert masks == ["sub/a.png", outside.as_posix(), None]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("path,label\nä.dcm,0\n".encode("cp1252"), "not UTF-8; save the table as CSV in UTF-8"),
+        (b"path;label\na.dcm;0\n", "no column label and no column path .*commas"),
+    ],
+    ids=["another encoding", "semicolons"],
+)
+def test_a_table_as_a_spreadsheet_may_write_it_says_what_to_do(tmp_path, content, reason):
+    (tmp_path / "l.csv").write_bytes(content)
+    with pytest.raises(LabelError, match=f"labels: {reason}"):
+        DicomIndex(tmp_path, ()).with_labels(tmp_path / "l.csv")

@@ -69,7 +69,7 @@ def build_cache(
         folder: Where caches are kept; made if it is not there.
         dtype: How pixels are stored. "uint8", for images in 0..1 alone, rounds by at most 0.002,
             which is a fifth of the noise that ``RandomNoise`` adds; "float16" by 0.00025 in 0..1.
-        workers: How many processes decode, as in ``decode_rows``; 0 decodes in this one.
+        workers: How many processes decode, as in ``DicomDataset``; 0 decodes in this one.
         on_error: What to do when files cannot be used: "raise" an error that lists them all, or
             "skip" their rows with one warning that counts them. In either case the other rows are
             kept, and a new attempt decodes only what was mended.

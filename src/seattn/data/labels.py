@@ -86,11 +86,15 @@ def _check_duplicates(
 def _read_table(table: Path, root: Path, key: bytes | str | None) -> dict[str, _Entry]:
     """Read the entries of a CSV file by the place of their image."""
     entries: dict[str, _Entry] = {}
+    if not _is_utf8(table):
+        raise LabelError(table, _STAGE, "not UTF-8; save the table as CSV in UTF-8")
     with table.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file, strict=True)
         columns = reader.fieldnames or []
         if missing := {"path", "label"}.difference(columns):
-            raise LabelError(table, _STAGE, f"no column {' and no column '.join(sorted(missing))}")
+            lacking = " and no column ".join(sorted(missing))
+            reason = f"no column {lacking} in its first line, where commas separate the names"
+            raise LabelError(table, _STAGE, reason)
         secret = resolve_key(key) if "patient" in columns else b""
         for cells in reader:
             line = f"line {reader.line_num}"
@@ -110,6 +114,14 @@ def _read_table(table: Path, root: Path, key: bytes | str | None) -> dict[str, _
                 raise LabelError(table, _STAGE, f"{line} repeats the path {path}")
             entries[place] = _Entry(path, label, patient, mask)
     return entries
+
+
+def _is_utf8(table: Path) -> bool:
+    try:
+        table.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _mask(table: Path, line: str, root: Path, mask: str) -> str | None:

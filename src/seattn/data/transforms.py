@@ -179,7 +179,7 @@ class RandomContrast:
 
     About 0.5, the centre of the window, because there a factor f equals reading the file with a
     window narrower by f; about the mean of the image it would depend on how much air surrounds the
-    patient.
+    patient. For images in 0..1 alone: of modality values the clamp would leave nothing.
 
     Args:
         contrast: Largest relative change, 0..1; the factor is uniform in 1 - contrast..1 +
@@ -207,6 +207,8 @@ class RandomContrast:
 @dataclass(frozen=True)
 class RandomNoise:
     """Add independent Gaussian noise to every pixel, and clamp the result to 0..1.
+
+    For images in 0..1 alone: of modality values the clamp would leave nothing.
 
     Args:
         sigma: Standard deviation on the 0..1 scale of the image, at least 0. With a bone window
