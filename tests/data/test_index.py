@@ -396,6 +396,11 @@ def test_a_store_of_another_key_and_another_file_are_refused_as_they_are(tmp_pat
     assert other.read_text() == "notes\n"
 
 
+def test_a_store_in_no_folder_is_an_error_of_ours(tmp_path: Path) -> None:
+    with pytest.raises(DicomError, match=r"scans: store: No such file"):
+        scan(tmp_path, store=tmp_path / "nowhere" / "scans")
+
+
 def test_many_processes_give_the_same_index(tmp_path: Path) -> None:
     root = archive(tmp_path)
     assert scan(root, workers=2, store=tmp_path / "scan.jsonl") == scan(root)

@@ -100,7 +100,7 @@ class DicomIndex:
 
         Raises:
             ScanError: Images cannot be used, and ``on_error`` is "raise".
-            DicomError: ``store`` is another file, or was made with another key.
+            DicomError: ``store`` is another file, was made with another key, or cannot be written.
             ValueError: ``root`` is not a folder, ``key`` is empty or too long, ``on_error`` is
                 neither "raise" nor "skip", or ``workers`` is negative.
 

@@ -32,7 +32,7 @@ class ScanStore(dict[str, Outcome]):
         key: The key of the pseudonyms. A store of another key is refused.
 
     Raises:
-        DicomError: ``path`` is another file, or was made with another key.
+        DicomError: ``path`` is another file, was made with another key, or cannot be written.
     """
 
     def __init__(self, path: Path | None, key: bytes) -> None:
@@ -43,9 +43,7 @@ class ScanStore(dict[str, Outcome]):
         head = json.dumps({"format": _FORMAT, "key": pseudonym(_FORMAT, key)}) + "\n"
         if path.exists():
             self.update(attempt(path, "store", DicomError, _load, path, head))
-            attempt(path, "store", DicomError, _write_anew, path, head, self)
-        else:
-            path.write_text(head, encoding="utf-8")
+        attempt(path, "store", DicomError, _write_anew, path, head, self)
         self._file = path.open("a", encoding="utf-8")
 
     def __enter__(self) -> "ScanStore":
