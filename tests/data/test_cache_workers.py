@@ -143,6 +143,15 @@ def test_a_worker_that_cannot_start_is_no_bad_file(index, tmp_path, monkeypatch)
         build_cache(index, PREPROCESSING, tmp_path / "cache", workers=2)
 
 
+@pytest.fixture
+def _interruptible():
+    """What a terminal does; a shell starts its background commands deaf to interruptions."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 def test_an_interruption_ends_the_build_and_its_processes(index, tmp_path):
     hostile = Hostile((16, 12), window=WINDOW, path="patient 2/0.dcm", attack="interrupt")
     with pytest.raises(KeyboardInterrupt):
