@@ -124,7 +124,7 @@ def _encoded_frames(header: "Header", frame: int | None) -> Iterator[bytes]:
 
 
 def _check_expansion(header: "Header", encoded: int) -> None:
-    allocated = header.dataset.BitsAllocated
+    allocated = header.decoder_options["bits_allocated"]
     decoded = -(-header.rows * header.columns * header.samples * allocated // 8)
     rle = header.syntax == _RLE
     expansion = _EXPANSION_RLE if rle else _EXPANSION

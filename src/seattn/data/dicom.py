@@ -172,7 +172,7 @@ def _decode(header: Header, frame: int | None, limits: DicomLimits) -> Array:
         plugin = check_encoded_frames(header, frame)
     # pydicom loses the last bits of a frame of single bits that begins within a byte.
     bits = header.rows * header.columns * header.samples
-    whole = frame is not None and header.dataset.BitsAllocated == 1 and bits % 8 > 0
+    whole = frame is not None and header.decoder_options["bits_allocated"] == 1 and bits % 8 > 0
     if whole:
         refuse_many_samples(header.path, header.frames * bits, limits)
     stored, _ = get_decoder(header.syntax).as_array(

@@ -29,17 +29,17 @@ __all__ = [
 ]
 
 _PER_FRAME, _SHARED = 0x52009230, 0x52009229  # what `dataset.get` would look for by their names
-_PIXEL_TAGS = (
-    "Rows",
-    "Columns",
-    "SamplesPerPixel",
-    "BitsAllocated",
-    "BitsStored",
-    "NumberOfFrames",
-    "PhotometricInterpretation",
-    "PixelRepresentation",
-    "SOPClassUID",
-)
+_DECODER_OPTIONS = {  # of pydicom, by the keyword of their element
+    "Rows": "rows",
+    "Columns": "columns",
+    "SamplesPerPixel": "samples_per_pixel",
+    "BitsAllocated": "bits_allocated",
+    "BitsStored": "bits_stored",
+    "NumberOfFrames": "number_of_frames",
+    "PixelRepresentation": "pixel_representation",
+    "PlanarConfiguration": "planar_configuration",
+}
+_PIXEL_TAGS = (*_DECODER_OPTIONS, "PhotometricInterpretation", "SOPClassUID")
 
 
 @dataclass(frozen=True)
@@ -88,31 +88,46 @@ def read_header(
         DecodeError: There are fewer bytes of pixels than the header promises.
         LimitError: One frame, the file, or the inflated file exceeds the limits.
     """
-    from pydicom.pixels.utils import as_pixel_options
-
     wanted = None if tags is None else [*tags, *_PIXEL_TAGS]
     dataset, source = parse(path, file, wanted, force=force, limits=limits)
     syntax = dataset.file_meta.TransferSyntaxUID
     pixels, available = find_pixels(path, source, dataset)
     check_decoder(path, syntax)
-    rows, columns, samples, allocated = (_count(path, dataset, tag) for tag in _PIXEL_TAGS[:4])
+    values = {keyword: _value(dataset, keyword) for keyword in _DECODER_OPTIONS}
+    rows, columns, samples, allocated = (
+        _count(path, keyword, values[keyword])
+        for keyword in ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated")
+    )
     refuse_many_samples(path, rows * columns * samples, limits)
+    frames = values["NumberOfFrames"] = _count(path, "NumberOfFrames", values["NumberOfFrames"], 1)
+    photometric_interpretation = _photometric_interpretation(path, dataset)
+    options = {
+        name: values[keyword]
+        for keyword, name in _DECODER_OPTIONS.items()
+        if values[keyword] is not None
+    }
+    if "ExtendedOffsetTable" in dataset:
+        options["extended_offsets"] = (
+            dataset.ExtendedOffsetTable,
+            dataset.ExtendedOffsetTableLengths,
+        )
     header = Header(
         path=path,
         dataset=dataset,
         source=source,
         decoder_options={
-            **as_pixel_options(dataset),
+            **options,
             **pixels,
+            "photometric_interpretation": photometric_interpretation,
             "allow_excess_frames": False,
             "view_only": True,
         },
         rows=rows,
         columns=columns,
-        frames=_count(path, dataset, "NumberOfFrames", default=1),
+        frames=frames,
         samples=samples,
-        bits_stored=_count(path, dataset, "BitsStored", default=allocated),
-        photometric_interpretation=_photometric_interpretation(path, dataset),
+        bits_stored=_count(path, "BitsStored", values["BitsStored"], allocated),
+        photometric_interpretation=photometric_interpretation,
         pixel_bytes=available,
     )
     expected = -(-rows * columns * samples * header.frames * allocated // 8)
@@ -184,11 +199,25 @@ def _photometric_interpretation(path: str | os.PathLike[str], dataset: "Dataset"
     return known
 
 
+def _value(dataset: "Dataset", keyword: str) -> Any:
+    """The value of an element, None if it is absent or empty."""
+    from pydicom.datadict import tag_for_keyword
+
+    tag = tag_for_keyword(keyword)
+    element = None if tag is None else dataset.get_item(tag)
+    if element is None:
+        return None
+    if element.VR == "US" and isinstance(element.value, bytes) and len(element.value) == 2:
+        # Not parsed before; so it takes a tenth of pydicom's time.
+        return int.from_bytes(element.value, "little" if dataset.original_encoding[1] else "big")
+    value = dataset[element.tag].value
+    return None if value == "" else value
+
+
 def _count(
-    path: str | os.PathLike[str], dataset: "Dataset", keyword: str, *, default: int | None = None
+    path: str | os.PathLike[str], keyword: str, value: Any, default: int | None = None
 ) -> int:
-    value = dataset.get(keyword)
-    if value is None or value == "":
+    if value is None:
         if default is None:
             raise HeaderError(path, "header", f"no {keyword}")
         return default

@@ -10,6 +10,7 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 __all__ = ["Levels"]
 
@@ -74,16 +75,16 @@ def _fit(x: npt.NDArray[np.generic], y: Float) -> Callable[[Image], npt.NDArray[
     if between.size < 2:
         return None
     first, last = between[0], between[-1]
-    slope = (y[last] - y[first]) / (last - first)
-    offset = np.float32(y[first] - slope * int(x[first]))
-    ends = np.float32(low), np.float32(high)
+    slope = float(y[last] - y[first]) / float(last - first)
+    offset = torch.tensor(y[first] - slope * int(x[first]), dtype=torch.float32)
     flat = first > 1 or last < y.size - 2  # at one end or both
 
     def line(image: Image) -> npt.NDArray[np.float32]:
         out = image.astype(np.float32)
-        if slope != 1:
-            out *= np.float32(slope)
-        out += offset
-        return np.clip(out, *ends, out=out) if flat else out
+        pixels = torch.from_numpy(out)  # which multiplies and adds in one pass, in place
+        torch.add(offset, pixels, alpha=slope, out=pixels)
+        if flat:
+            pixels.clamp_(low, high)
+        return out
 
     return line

@@ -95,4 +95,4 @@ class _Bounded:
         self.seek, self.tell, self.name = file.seek, file.tell, ""
 
     def read(self, count: int) -> bytes:
-        return self._read(min(count, self._size))
+        return self._read(count if count < self._size else self._size)
