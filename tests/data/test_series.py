@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from seattn.data import (
+    DicomError,
     DicomIndex,
     DicomLimits,
     DicomVolume,
@@ -220,3 +221,100 @@ def test_the_real_ankle_is_one_volume_of_one_millimetre(real_images: Path) -> No
     files = sorted((real_images / "vhf_ankle").glob("*.dcm"))
     z = [read_dicom(path, units="stored").meta.position[2] for path in files]
     assert [path for path, _ in volume.slices] == [files[i].name for i in np.argsort(z)]
+
+
+SECRET = "Smith Anna"
+
+
+def hidden(source: Any, **options: Any) -> str:
+    """The error of a series whose paths are to be hidden; they are there otherwise."""
+    with pytest.raises((DicomError, ValueError)) as open_text:
+        read_series(source, **options)
+    with pytest.raises(type(open_text.value)) as caught:
+        read_series(source, **options, redact_paths=True)
+    assert SECRET in str(open_text.value)
+    assert SECRET not in str(caught.value) + repr(vars(caught.value))
+    assert caught.value.__context__ is None
+    return str(caught.value)
+
+
+@pytest.fixture
+def named_series(tmp_path: Path) -> Path:
+    for i in range(4):
+        write_slice(tmp_path / f"{SECRET} {i}.dcm", i, i)
+    return tmp_path
+
+
+def test_hidden_paths_are_rows_where_slices_do_not_fit(named_series: Path) -> None:
+    write_slice(named_series / f"{SECRET} 2.dcm", 0.0, 1)
+    assert hidden(named_series) == (
+        "row 2: series: frame 0 lies at the same place as frame 0 of row 0"
+    )
+    index = DicomIndex.scan(named_series, key="k", progress=False).subset([3, 2, 0])
+    assert hidden(index) == "row 2: series: frame 0 lies at the same place as frame 0 of row 1"
+    write_slice(named_series / f"{SECRET} 2.dcm", 2, 1, PixelRepresentation=0)
+    assert hidden(named_series, units="stored").startswith("row 2: series: colour, or stored in")
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [(None, "row 1: open: No such file"), (b"", "row 1: open: "), (-2, "row 1: header: ")],
+    ids=["gone", "empty", "short"],
+)
+def test_hidden_paths_are_rows_where_a_file_cannot_be_used(
+    named_series: Path, content: bytes | int | None, text: str
+) -> None:
+    index = DicomIndex.scan(named_series, key="k", progress=False)
+    path = named_series / f"{SECRET} 1.dcm"
+    data = path.read_bytes()
+    path.unlink()
+    if content is not None:
+        path.write_bytes(data[:content] if isinstance(content, int) else content)
+    assert hidden(index).startswith(text)
+
+
+def test_hidden_paths_are_rows_where_pixels_cannot_be_used(named_series: Path) -> None:
+    write_slice(named_series / f"{SECRET} 1.dcm", 1, 1, WindowCenter=None, WindowWidth=None)
+    assert hidden(named_series, units="window").startswith("row 1: window: ")
+
+
+def test_hidden_paths_of_a_folder_and_a_file_are_withheld(named_series: Path) -> None:
+    path = named_series / f"{SECRET} 1.dcm"
+    path.write_bytes(path.read_bytes()[:-2])
+    assert hidden(path).startswith("(path withheld): header: ")
+    assert hidden(named_series).startswith("(path withheld): scan: 1 file cannot be used")
+    assert hidden(named_series / SECRET) == (
+        "`source` (='(path withheld)') is neither a file nor a folder."
+    )
+
+
+@pytest.mark.parametrize("left", [1, 2])
+def test_a_file_with_fewer_frames_than_its_index_says_is_an_error_of_ours(
+    tmp_path: Path, left: int
+) -> None:
+    shared = items(
+        {
+            "PlaneOrientationSequence": items({"ImageOrientationPatient": list(AXIAL)}),
+            "PixelMeasuresSequence": items({"PixelSpacing": [1, 1]}),
+        }
+    )
+
+    def write(frames: int) -> None:
+        planes = [
+            {"PlanePositionSequence": items({"ImagePositionPatient": [0, 0, z]})}
+            for z in range(frames)
+        ]
+        write_dicom(
+            tmp_path / SECRET,
+            np.zeros((frames, 2, 2), np.int16),
+            PerFrameFunctionalGroupsSequence=items(*planes),
+            SharedFunctionalGroupsSequence=shared,
+        )
+
+    write(3)
+    index = DicomIndex.scan(tmp_path, key="k", progress=False)
+    write(left)
+    text = "header: fewer frames than when it was indexed; index the folder again"
+    assert hidden(index) == f"row {left}: {text}"
+    with pytest.raises(DicomError, match=f"^{SECRET}: {text}$"):
+        read_series(index)

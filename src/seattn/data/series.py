@@ -3,17 +3,17 @@
 import math
 import os
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from seattn.data.containment import attempt, quiet_pydicom
-from seattn.data.dicom import DicomImage, Units, read_dicom
+from seattn.data.dicom import DicomImage, Units, check_units, read_dicom
 from seattn.data.errors import DicomError, GeometryError, HeaderError
 from seattn.data.file_rows import read_rows
 from seattn.data.header import open_regular, read_header
@@ -54,6 +54,7 @@ def read_series(
     *,
     units: Units = "modality",
     window: Sequence[float] | None = None,
+    redact_paths: bool = False,
 ) -> DicomVolume:
     """Read one series as a volume.
 
@@ -68,11 +69,14 @@ def read_series(
             folder that holds one series and nothing else of DICOM, or one file with many frames.
         units: As in ``read_dicom``.
         window: As in ``read_dicom``.
+        redact_paths: Whether errors say "row 7", for the position in the index, instead of a path.
+            The rows of a folder or a file are those that ``DicomIndex.scan`` would give it.
 
     Raises:
         GeometryError: The slices make no volume; the text names two that do not fit, and how.
-        DicomError: A file cannot be used.
-        ValueError: ``source`` holds no image or two series or more; or as for ``read_dicom``.
+        DicomError: A file cannot be used, or has fewer frames than when it was indexed.
+        ValueError: ``source`` is no file and no folder, or holds no image or two series or more; or
+            as for ``read_dicom``.
 
     Examples:
         >>> import tempfile, pathlib
@@ -82,82 +86,118 @@ def read_series(
         Traceback (most recent call last):
         ValueError: `source` holds no image.
     """
-    index = source if isinstance(source, DicomIndex) else _index_of(Path(source))
+    window = check_units(units, window)
+    index = source if isinstance(source, DicomIndex) else _index_of(Path(source), redact_paths)
     if not index.rows:
         raise ValueError("`source` holds no image.")
     if (series := len({row.series for row in index.rows})) > 1:
         raise ValueError(
             f'`source` holds {series} series; take one of the values of `index.group_by("series")`.'
         )
-    slices = [(row.path, row.frame) for row in index.rows]
+    slices = [
+        _Slice(row.path, row.frame, f"row {i}" if redact_paths else row.path)
+        for i, row in enumerate(index.rows)
+    ]
     facts = _facts(index.root, slices)
     order, step = _order(slices, facts)
     slices, facts = [slices[i] for i in order], [facts[i] for i in order]
     affine = torch.from_numpy(_affine(facts[0], step))
-    read = partial(read_dicom, units=units, window=window)
-    first = read(index.root / slices[0][0], frame=slices[0][1])
+    first = _read(index.root, slices[0], slices[0].frame, units, window)
     pixels = first.pixels.new_empty(1, len(slices), *first.pixels.shape[1:])
-    for depth, image in _images(read, index.root, slices, facts):
-        path = slices[depth][0]
+    for depth, image in _images(index.root, slices, facts, units, window):
         if len(image) != 1 or image.dtype != pixels.dtype:
-            raise GeometryError(path, "series", "colour, or stored in another type than the first")
+            reason = "colour, or stored in another type than the first"
+            raise GeometryError(slices[depth].name, "series", reason)
         pixels[:, depth] = image
     spacing = tuple(affine[:3, :3].norm(dim=0).tolist())
-    return DicomVolume(pixels, affine, spacing, tuple(slices), first.meta)
+    return DicomVolume(
+        pixels, affine, spacing, tuple((each.path, each.frame) for each in slices), first.meta
+    )
 
 
-def _index_of(path: Path) -> DicomIndex:
+class _Slice(NamedTuple):
+    """A row of the index; ``name`` stands for the path in errors."""
+
+    path: str
+    frame: int
+    name: str
+
+
+def _index_of(path: Path, redact_paths: bool) -> DicomIndex:
     key = secrets.token_bytes(32)  # nobody sees the pseudonyms
+    if path.is_dir():
+        return DicomIndex.scan(path, key=key, progress=False, redact_paths=redact_paths)
+    name = "(path withheld)" if redact_paths else str(path)
     if not path.is_file():
-        return DicomIndex.scan(path, key=key, progress=False)
+        raise ValueError(f"`source` (={name!r}) is neither a file nor a folder.")
     outcome = read_rows(path.parent, key, path.name)
     if outcome.failure is not None:
-        raise DicomError(path, outcome.failure.stage, outcome.failure.reason)
+        raise DicomError(name, outcome.failure.stage, outcome.failure.reason)
     return DicomIndex(path.parent, outcome.rows)
 
 
-def _by_file(slices: Sequence[tuple[str, int]]) -> dict[str, list[int]]:
+def _by_file(slices: Sequence[_Slice]) -> dict[str, list[int]]:
     """The positions of the slices of each file."""
     places: dict[str, list[int]] = {}
-    for i, (path, _) in enumerate(slices):
-        places.setdefault(path, []).append(i)
+    for i, each in enumerate(slices):
+        places.setdefault(each.path, []).append(i)
     return places
 
 
-def _facts(root: Path, slices: Sequence[tuple[str, int]]) -> list[DicomMeta]:
+def _facts(root: Path, slices: Sequence[_Slice]) -> list[DicomMeta]:
     """Describe each slice; the header of a file holds what is said of all its frames."""
     facts: dict[int, DicomMeta] = {}
     undecoded = Picture(np.empty(0))
-    for name, places in _by_file(slices).items():
-        path = root / name
-        with quiet_pydicom, attempt(path, "open", DicomError, open_regular, path) as file:
-            header = attempt(path, "header", HeaderError, read_header, path, file)
+    for path, places in _by_file(slices).items():
+        name = slices[places[0]].name
+        with (
+            quiet_pydicom,
+            attempt(name, "open", DicomError, open_regular, root / path, name) as file,
+        ):
+            header = attempt(name, "header", HeaderError, read_header, name, file)
             for i in places:
-                facts[i] = attempt(
-                    path, "meta", HeaderError, describe, header, slices[i][1], undecoded
-                )
+                frame = slices[i].frame
+                if frame >= header.frames:
+                    reason = "fewer frames than when it was indexed; index the folder again"
+                    raise DicomError(slices[i].name, "header", reason)
+                facts[i] = attempt(name, "meta", HeaderError, describe, header, frame, undecoded)
     return [facts[i] for i in range(len(slices))]
 
 
+def _read(
+    root: Path, which: _Slice, frame: int | None, units: Units, window: Sequence[float] | None
+) -> DicomImage:
+    try:
+        return read_dicom(
+            root / which.path, frame=frame, units=units, window=window, redact_paths=True
+        )
+    except DicomError as problem:
+        error = type(problem)(which.name, problem.stage, problem.reason)
+    raise error  # out here, it carries no other
+
+
 def _images(
-    read: Callable[..., DicomImage],
     root: Path,
-    slices: Sequence[tuple[str, int]],
+    slices: Sequence[_Slice],
     facts: Sequence[DicomMeta],
+    units: Units,
+    window: Sequence[float] | None,
 ) -> Iterator[tuple[int, torch.Tensor]]:
     """Read the slices, with their positions; many of one file at once, which parses it once."""
-    for path, places in _by_file(slices).items():
+    for places in _by_file(slices).values():
         fact = facts[places[0]]
         samples = fact.rows * fact.columns * fact.frames
         if len(places) > 1 and samples <= DicomLimits().samples:
-            images = read(root / path, frame=None).pixels
-            yield from ((i, images[slices[i][1]]) for i in places)
+            images = _read(root, slices[places[0]], None, units, window).pixels
+            yield from ((i, images[slices[i].frame]) for i in places)
         else:
-            yield from ((i, read(root / path, frame=slices[i][1]).pixels) for i in places)
+            yield from (
+                (i, _read(root, slices[i], slices[i].frame, units, window).pixels) for i in places
+            )
 
 
 def _order(
-    slices: Sequence[tuple[str, int]], facts: Sequence[DicomMeta]
+    slices: Sequence[_Slice], facts: Sequence[DicomMeta]
 ) -> tuple[list[int], NDArray[np.float64]]:
     """Sort the slices along their normal; return their order and the step between neighbours."""
     _check_alike(slices, facts)
@@ -186,32 +226,30 @@ def _order(
     return order, step
 
 
-def _check_alike(slices: Sequence[tuple[str, int]], facts: Sequence[DicomMeta]) -> None:
+def _check_alike(slices: Sequence[_Slice], facts: Sequence[DicomMeta]) -> None:
     first = facts[0]
-    for name, each in zip(slices, facts, strict=True):
+    for which, each in zip(slices, facts, strict=True):
         if each.position is None or each.orientation is None:
-            raise _misfit(name, "has no position or no orientation in the patient")
+            raise _misfit(which, "has no position or no orientation in the patient")
         if each.spacing is None or each.spacing_source != "PixelSpacing":
-            raise _misfit(name, "has no Pixel Spacing")
+            raise _misfit(which, "has no Pixel Spacing")
         for what, values, wanted in (
             ("shape", (each.rows, each.columns), (first.rows, first.columns)),
             ("Pixel Spacing", each.spacing, first.spacing),
             ("orientation", each.orientation, first.orientation),
         ):
             if not np.allclose(values, wanted or (), rtol=0, atol=_ALIKE):
-                raise _misfit(name, f"has another {what} than {_named(slices[0])}")
+                raise _misfit(which, f"has another {what} than {_named(slices[0])}")
     if len(slices) == 1:
         raise _misfit(slices[0], "is a single slice, and a volume has two or more")
 
 
-def _misfit(name: tuple[str, int], reason: str) -> GeometryError:
-    path, frame = name
-    return GeometryError(path, "series", f"frame {frame} {reason}")
+def _misfit(which: _Slice, reason: str) -> GeometryError:
+    return GeometryError(which.name, "series", f"frame {which.frame} {reason}")
 
 
-def _named(name: tuple[str, int]) -> str:
-    path, frame = name
-    return f"frame {frame} of {path}"
+def _named(which: _Slice) -> str:
+    return f"frame {which.frame} of {which.name}"
 
 
 def _affine(first: DicomMeta, step: NDArray[np.float64]) -> NDArray[np.float64]:
