@@ -1,5 +1,6 @@
 """A folder becomes an index: every image a row, every other file a reason."""
 
+import errno
 import hmac
 import json
 import os
@@ -540,3 +541,37 @@ def test_the_real_ct_images(real_images: Path) -> None:
     labelled = index.with_labels(real_images / "tcga_ct100" / "labels.csv", key=KEY)
     assert (len(labelled), labelled.classes) == (95, ("0", "1"))
     assert [row.patient for row in labelled.rows] == [row.patient for row in index.rows]
+
+
+@pytest.mark.parametrize("step", ["write_text", "replace"])
+def test_an_index_that_cannot_be_saved_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    write_dicom(tmp_path / "a", PIXELS)
+    index = scan(tmp_path)
+    saved = tmp_path / "out" / "index.json"
+    saved.parent.mkdir()
+    index.save(saved)
+    before = saved.read_bytes()
+    write = Path.write_text
+
+    def fail(path: Path, *args: Any, **options: Any) -> None:
+        write(path, "half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(Path, step, fail)
+    with pytest.raises(DicomError, match=r"index\.json: save: No space left on device$"):
+        index.subset([]).save(saved)
+    monkeypatch.undo()
+    assert [each.name for each in saved.parent.iterdir()] == ["index.json"]
+    assert saved.read_bytes() == before
+
+
+def test_an_index_cannot_be_saved_where_no_folder_is(tmp_path: Path) -> None:
+    with pytest.raises(DicomError, match=r"save: No such file or directory$"):
+        DicomIndex(tmp_path, ()).save(tmp_path / "none" / "index.json")
+
+
+def test_a_hidden_root_is_not_in_the_error_that_it_is_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"^`root` \(='\(path withheld\)'\) is not a folder"):
+        DicomIndex.scan(tmp_path / "Smith Anna", redact_paths=True)

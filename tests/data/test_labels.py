@@ -201,3 +201,51 @@ def test_a_table_as_a_spreadsheet_may_write_it_says_what_to_do(tmp_path, content
     (tmp_path / "l.csv").write_bytes(content)
     with pytest.raises(LabelError, match=f"labels: {reason}"):
         DicomIndex(tmp_path, ()).with_labels(tmp_path / "l.csv")
+
+
+SECRET = "Smith Anna"
+
+
+@pytest.mark.parametrize(
+    ("lines", "text"),
+    [
+        ([f"path,label,{SECRET}", f"{SECRET} a,1,"], "2 (row 1, row 2) without a label"),
+        (["path,label", *(f"{SECRET} {x},1" for x in "abcde")], "2 (line 5, line 6) not in the in"),
+        (["path,label", f"{SECRET} a,1", f"./{SECRET} a,1"], "line 3 repeats the path of line 2"),
+        (["path,label,mask", f"{SECRET} a,1,{SECRET}.png"], "line 2 names a mask that does not ex"),
+        (["path,label", f"{SECRET} a,"], "line 2 has no path or no label"),
+        (["path,label", f"{SECRET} a"], "line 2 has not one cell for each column"),
+        (["path,label,patient", f"{SECRET} a,1,"], "line 2 has no patient"),
+        ([SECRET], "no column label and no column path"),
+        (["path,label", f'"{SECRET} a,1'], "Error (its text is withheld"),
+        (["path,label", *(f"{SECRET} {x},yes" for x in "abc")], "1 (yes) not in `classes`"),
+        (
+            ["path,label", *(f"{SECRET} {x},{x == 'd'}" for x in "abcd")],
+            "line 2 and line 5 are one image with different labels",
+        ),
+        (None, "No such file or directory"),
+        ([], "no column label"),
+        (["\udcff"], "not UTF-8"),
+    ],
+)
+def test_hidden_paths_are_lines_and_rows(
+    tmp_path: Path, lines: list[str] | None, text: str
+) -> None:
+    root = tmp_path / f"{SECRET} all"
+    root.mkdir()
+    for name in "abc":
+        write_dicom(root / f"{SECRET} {name}", PIXELS)
+    if lines and "are one image" in text:
+        shutil.copy(root / f"{SECRET} a", root / f"{SECRET} d")
+    index = DicomIndex.scan(root, key=KEY, progress=False)
+    path = tmp_path / f"{SECRET}.csv"
+    if lines is not None:
+        path.write_text("\n".join(lines), encoding="utf-8", errors="surrogateescape")
+    classes = ["no"] if "classes" in text else None
+    with pytest.raises(LabelError, match=SECRET):
+        index.with_labels(path, classes=classes, key=KEY)
+    with pytest.raises(LabelError) as caught:
+        index.with_labels(path, classes=classes, key=KEY, redact_paths=True)
+    assert str(caught.value).startswith(f"(path withheld): labels: {text}")
+    assert SECRET not in str(caught.value) + repr(vars(caught.value))
+    assert caught.value.__context__ is None

@@ -95,8 +95,8 @@ class DicomIndex:
             workers: Number of processes that read; 0 reads in this one. As for a ``DataLoader``,
                 a script that asks for some needs ``if __name__ == "__main__":``.
             progress: Whether to show a progress bar.
-            redact_paths: Whether the error about images that cannot be used names no file: then
-                it counts them by their reason.
+            redact_paths: Whether errors name no file: then the one about images that cannot be
+                used counts them by their reason.
 
         Raises:
             ScanError: Images cannot be used, and ``on_error`` is "raise".
@@ -109,7 +109,8 @@ class DicomIndex:
         """
         folder = Path(root).absolute()
         if not folder.is_dir():
-            raise ValueError(f"`root` (={os.fspath(root)!r}) is not a folder.")
+            shown = "(path withheld)" if redact_paths else os.fspath(root)
+            raise ValueError(f"`root` (={shown!r}) is not a folder.")
         if on_error not in get_args(OnError):
             raise ValueError(f"`on_error` (={on_error!r}) must be 'raise' or 'skip'.")
         check_whole("workers", workers, least=0, note="0 is this process")
@@ -138,6 +139,7 @@ class DicomIndex:
         classes: Sequence[str] | None = None,
         missing: Missing = "error",
         key: bytes | str | None = None,
+        redact_paths: bool = False,
     ) -> "DicomIndex":
         """Join a CSV file with the columns ``path``, ``label`` and maybe ``patient`` and ``mask``.
 
@@ -151,6 +153,8 @@ class DicomIndex:
                 label for a duplicate is passed over in any case, if it agrees.
             key: Where the table has patients, the secret that makes pseudonyms of them. Give the
                 one that was given to ``scan``.
+            redact_paths: Whether errors name lines of the table, and rows of the index by their
+                position, instead of paths. Labels they name in any case.
 
         Returns:
             A new index, each of whose rows has a label.
@@ -170,6 +174,7 @@ class DicomIndex:
             classes=classes,
             drop_missing=missing == "drop",
             key=key,
+            redact_paths=redact_paths,
         )
         return replace(self, rows=rows, classes=order)
 
@@ -205,7 +210,13 @@ class DicomIndex:
         return {value: replace(self, rows=tuple(rows)) for value, rows in groups.items()}
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a JSON file: rows, failures and classes, and the way from there to ``root``."""
+        """Write a JSON file: rows, failures and classes, and the way from there to ``root``.
+
+        A file that is there already stays as it is until the new one is complete.
+
+        Raises:
+            DicomError: The file cannot be written.
+        """
         path = Path(path).absolute()
         content = {
             "format": _FORMAT,
@@ -214,9 +225,7 @@ class DicomIndex:
             "rows": _to_columns(IndexRow, self.rows),
             "failures": _to_columns(Failure, self.failures),
         }
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-        unfinished.write_text(json.dumps(content), encoding="utf-8")
-        unfinished.replace(path)
+        attempt(path, "save", DicomError, _save, path, json.dumps(content))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "DicomIndex":
@@ -289,6 +298,15 @@ def _from_columns(kind: type[Record], columns: dict[str, list[Any]]) -> tuple[Re
         kind(**dict(zip(columns, values, strict=True)))
         for values in zip(*columns.values(), strict=True)
     )
+
+
+def _save(path: Path, text: str) -> None:
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)  # there only if something went wrong
 
 
 def _load(

@@ -19,9 +19,10 @@ _STAGE = "labels"
 
 @dataclass(frozen=True)
 class _Entry:
-    """One line of the table; ``patient`` is a pseudonym already."""
+    """One line of the table; ``patient`` is a pseudonym already, ``name`` is for errors."""
 
-    path: str
+    line: int
+    name: str
     label: str
     patient: str | None
     mask: str | None
@@ -36,6 +37,7 @@ def join_labels(
     classes: Sequence[str] | None,
     drop_missing: bool,
     key: bytes | str | None,
+    redact_paths: bool,
 ) -> tuple[tuple[IndexRow, ...], tuple[str, ...]]:
     """Give every row its label, and its patient and mask where the table has them.
 
@@ -45,20 +47,27 @@ def join_labels(
     Raises:
         LabelError: The table is incomplete, contradicts itself, or does not fit the index.
     """
-    entries = attempt(table, _STAGE, LabelError, _read_table, table, root, key)
-    order = _order_classes(table, {entry.label for entry in entries.values()}, classes)
+    name = "(path withheld)" if redact_paths else os.fspath(table)
+    entries = attempt(name, _STAGE, LabelError, _read_table, table, name, root, key, redact_paths)
+    order = _order_classes(name, {entry.label for entry in entries.values()}, classes)
     places = {row.path: _place(root, row.path) for row in rows}
 
-    _check_duplicates(table, root, failures, entries)
+    _check_duplicates(name, root, failures, entries)
     known = set(places.values())
     known |= {_place(root, each.path) for each in failures if each.same_as or drop_missing}
-    unknown = [entry.path for place, entry in entries.items() if place not in known]
+    unknown = [entry.name for place, entry in entries.items() if place not in known]
     if unknown:
-        raise LabelError(table, _STAGE, f"{_some(unknown)} not in the index of {root}")
-    unlabelled = [path for path, place in places.items() if place not in entries]
+        where = "" if redact_paths else f" of {root}"
+        raise LabelError(name, _STAGE, f"{_some(unknown)} not in the index{where}")
+    unlabelled = {
+        row.path: f"row {i}" if redact_paths else row.path
+        for i, row in enumerate(rows)
+        if places[row.path] not in entries
+    }
     if unlabelled and not drop_missing:
-        reason = f'{_some(unlabelled)} without a label; `missing="drop"` leaves such images out'
-        raise LabelError(table, _STAGE, reason)
+        images = _some(list(unlabelled.values()))
+        reason = f'{images} without a label; `missing="drop"` leaves such images out'
+        raise LabelError(name, _STAGE, reason)
 
     joined = []
     for row in rows:
@@ -70,7 +79,7 @@ def join_labels(
 
 
 def _check_duplicates(
-    table: Path, root: Path, failures: Sequence[Failure], entries: Mapping[str, _Entry]
+    name: str, root: Path, failures: Sequence[Failure], entries: Mapping[str, _Entry]
 ) -> None:
     """An image that is there twice is learnt from once, so its labels have to agree."""
     for failure in failures:
@@ -79,40 +88,48 @@ def _check_duplicates(
         copy = entries.get(_place(root, failure.path))
         first = entries.get(_place(root, failure.same_as))
         if copy and first and copy.label != first.label:
-            reason = f"{first.path} and {copy.path} are one image with different labels"
-            raise LabelError(table, _STAGE, reason)
+            reason = f"{first.name} and {copy.name} are one image with different labels"
+            raise LabelError(name, _STAGE, reason)
 
 
-def _read_table(table: Path, root: Path, key: bytes | str | None) -> dict[str, _Entry]:
-    """Read the entries of a CSV file by the place of their image."""
+def _read_table(
+    table: Path, name: str, root: Path, key: bytes | str | None, redact_paths: bool
+) -> dict[str, _Entry]:
+    """Read the entries of a CSV file by the place of their image; errors call it ``name``."""
     entries: dict[str, _Entry] = {}
     if not _is_utf8(table):
-        raise LabelError(table, _STAGE, "not UTF-8; save the table as CSV in UTF-8")
+        raise LabelError(name, _STAGE, "not UTF-8; save the table as CSV in UTF-8")
     with table.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file, strict=True)
         columns = reader.fieldnames or []
         if missing := {"path", "label"}.difference(columns):
             lacking = " and no column ".join(sorted(missing))
             reason = f"no column {lacking} in its first line, where commas separate the names"
-            raise LabelError(table, _STAGE, reason)
+            raise LabelError(name, _STAGE, reason)
         secret = resolve_key(key) if "patient" in columns else b""
         for cells in reader:
             line = f"line {reader.line_num}"
             if None in cells or None in cells.values():
-                raise LabelError(table, _STAGE, f"{line} has not one cell for each column")
+                raise LabelError(name, _STAGE, f"{line} has not one cell for each column")
             path, label = cells["path"].strip(), cells["label"].strip()
             if not path or not label:
-                raise LabelError(table, _STAGE, f"{line} has no path or no label")
+                raise LabelError(name, _STAGE, f"{line} has no path or no label")
             patient = None
             if "patient" in columns:
                 if not cells["patient"].strip():
-                    raise LabelError(table, _STAGE, f"{line} has no patient")
+                    raise LabelError(name, _STAGE, f"{line} has no patient")
                 patient = patient_pseudonym(cells["patient"], secret)
-            mask = _mask(table, line, root, cells.get("mask", "").strip())
+            mask = _mask(root, cells.get("mask", "").strip())
+            if mask is not None and not (root / mask).is_file():
+                which = "" if redact_paths else f", {cells['mask'].strip()}"
+                reason = f"{line} names a mask that does not exist{which}"
+                raise LabelError(name, _STAGE, reason)
             place = _place(root, path)
             if place in entries:
-                raise LabelError(table, _STAGE, f"{line} repeats the path {path}")
-            entries[place] = _Entry(path, label, patient, mask)
+                which = f"of line {entries[place].line}" if redact_paths else path
+                raise LabelError(name, _STAGE, f"{line} repeats the path {which}")
+            entry_name = line if redact_paths else path
+            entries[place] = _Entry(reader.line_num, entry_name, label, patient, mask)
     return entries
 
 
@@ -124,12 +141,11 @@ def _is_utf8(table: Path) -> bool:
     return True
 
 
-def _mask(table: Path, line: str, root: Path, mask: str) -> str | None:
+def _mask(root: Path, mask: str) -> str | None:
+    """The path of a mask as rows have it: relative to the root where it lies below it."""
     if not mask:
         return None
     path = Path(os.path.normpath(root / mask))
-    if not path.is_file():
-        raise LabelError(table, _STAGE, f"{line} names a mask that does not exist, {mask}")
     return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
 
 
@@ -139,7 +155,7 @@ def _place(root: Path, path: str) -> str:
 
 
 def _order_classes(
-    table: Path, labels: Collection[str], classes: Sequence[str] | None
+    name: str, labels: Collection[str], classes: Sequence[str] | None
 ) -> tuple[str, ...]:
     if classes is None:
         numbers = {label: _number(label) for label in labels}
@@ -149,7 +165,7 @@ def _order_classes(
     if isinstance(classes, str) or len(set(classes)) != len(classes):
         raise ValueError(f"`classes` (={classes!r}) must be a sequence of different labels.")
     if unknown := sorted(set(labels).difference(classes)):
-        raise LabelError(table, _STAGE, f"{_some(unknown)} not in `classes` (={tuple(classes)})")
+        raise LabelError(name, _STAGE, f"{_some(unknown)} not in `classes` (={tuple(classes)})")
     return tuple(classes)
 
 
