@@ -1,5 +1,8 @@
 """A wrong argument is named when it is given, not when the first file is read."""
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,10 +13,14 @@ from seattn.data import (
     DicomError,
     DicomIndex,
     RandomNoise,
+    SplitError,
     augment,
+    check_splits,
+    extend_split,
     kfold_by_patient,
     read_dicom,
     split_by_patient,
+    split_hash,
     take_shard,
 )
 from seattn.data.preprocess import Preprocessing
@@ -126,3 +133,69 @@ def test_an_error_and_a_report_can_be_printed_whatever_the_names_of_files(tmp_pa
 def test_a_name_too_long_for_a_cache_is_an_error_that_can_be_redacted(index):
     with pytest.raises(DicomError, match=r"^cache: write: File name too long$"):
         DicomDataset(index, window=WINDOW, cache="x" * 300, redact_paths=True)
+
+
+@pytest.mark.parametrize("call", [check_splits, split_hash], ids=["check", "hash"])
+def test_the_parts_of_a_split_are_several_indexes(index, call):
+    with pytest.raises(TypeError, match=r"^`parts` \(of type DicomIndex\) must be a list or a tup"):
+        call(index)
+    with pytest.raises(TypeError, match=r"^`parts` \(of type str\) must be"):
+        call("parts")
+    with pytest.raises(TypeError, match=r"^`parts\[1\]` \(of type DicomDataset\) .*its `index`\."):
+        call([index, DicomDataset(index)])
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda index, wrong: split_by_patient(wrong, 0.5, 0.5), "index"),
+        (lambda index, wrong: kfold_by_patient(wrong, 2), "index"),
+        (lambda index, wrong: extend_split([index], wrong), "newer"),
+        (lambda index, wrong: extend_split([wrong], index), "parts[0]"),
+    ],
+    ids=["split", "folds", "newer", "parts"],
+)
+def test_a_split_of_a_dataset_says_where_its_index_is(index, call, name):
+    with pytest.raises(TypeError, match=re.escape(f"`{name}` (of type DicomDataset) must be a Di")):
+        call(index, DicomDataset(index))
+
+
+@pytest.mark.parametrize("wrong", [(0.5, 0.5), [0.5, 0.5], "half", None])
+def test_fractions_are_numbers_and_each_an_argument(index, wrong):
+    for call in (
+        lambda: split_by_patient(index, wrong),
+        lambda: extend_split([index], index, wrong),
+        lambda: check_splits([index], wrong),
+    ):
+        with pytest.raises(TypeError, match=r"`fractions` \(=.* each an argument of its own"):
+            call()
+
+
+@pytest.mark.parametrize("key", [["a"], ("a", ["b"])], ids=["list", "within a tuple"])
+def test_keys_that_join_can_be_hashed(index, key):
+    join = [None] * (len(index) - 1) + [key]
+    for call in (
+        lambda: split_by_patient(index, 0.5, 0.5, join=join),
+        lambda: kfold_by_patient(index, 2, join=join),
+        lambda: check_splits([index], join=[join]),
+    ):
+        with pytest.raises(TypeError, match=rf"`join\[{len(index) - 1}\]` \(=.*cannot be hashed"):
+            call()
+
+
+def test_errors_of_splits_name_arguments_and_no_folder(index):
+    lone = index.subset([0])
+    other = replace(index.rows[0], patient="other", study="", frame_of_reference="", pixels="")
+    calls = {
+        "index: split: ": lambda: split_by_patient(lone, 0.5, 0.5),
+        "index: split": lambda: kfold_by_patient(lone, 2),
+        "newer: extend: nobody": lambda: extend_split([replace(index, rows=(other,))], lone),
+        "newer: extend: who": lambda: extend_split([lone, lone], lone, 0.5, 0.5),
+        "parts: check: ": lambda: check_splits([lone, lone]).raise_if_bad(),
+    }
+    for text, call in calls.items():
+        with pytest.raises(SplitError) as caught:
+            call()
+        assert str(caught.value).startswith(text)
+        assert index.root.name not in str(caught.value)
+    assert index.root.name not in repr(check_splits([lone]))

@@ -26,7 +26,8 @@ class DicomError(Exception):
     """A file, or a table beside the files, that cannot be used.
 
     Args:
-        path: The file the error is about.
+        path: The file the error is about, or what stands for it where paths are hidden, such as
+            "row 7"; of a ``SplitError`` the argument.
         stage: The step that failed, such as ``"header"`` or ``"decode"``.
         reason: Why, and what helps, without any value of the header.
 

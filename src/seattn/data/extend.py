@@ -6,6 +6,7 @@ from collections.abc import Hashable, Sequence
 from seattn.data.errors import SplitError
 from seattn.data.groups import Join, Keys, group_keys, row_keys
 from seattn.data.index import DicomIndex
+from seattn.data.index_arguments import check_index, check_parts
 from seattn.data.placement import check_fractions, divide, place
 
 __all__ = ["extend_split"]
@@ -39,6 +40,8 @@ def extend_split(
         The rows of ``newer``, one index for each of ``parts``; rows keep their order.
 
     Raises:
+        TypeError: ``parts`` is no sequence of indexes, ``newer`` no index, a fraction no number, or
+            a key of ``join`` cannot be hashed.
         ValueError: The fractions are not one for each part, not positive or do not sum to 1, or
             ``join`` has not one key for each row.
         SplitError: Patients of different parts belong together, nobody of ``parts`` is in
@@ -60,6 +63,8 @@ def extend_split(
         >>> [set(a.rows) <= set(b.rows) for a, b in zip(before, after)]
         [True, True, True]
     """
+    check_parts(parts)
+    check_index("newer", newer)
     if not parts:
         raise ValueError("`parts` is empty; it needs the parts of an earlier split.")
     keys = [key for part in parts for key in row_keys(part.rows)] + row_keys(newer.rows, join)
@@ -78,11 +83,11 @@ def extend_split(
     check_fractions(fractions)
     if before and before.keys().isdisjoint(names[len(homes) :]):
         reason = "nobody of `parts` is in the newer index; were both made with the same key?"
-        raise SplitError(newer.root, "extend", reason)
+        raise SplitError("newer", "extend", reason)
     if torn := sorted(name for name, places in found.items() if len(places) > 1):
         group = [i for i, name in enumerate(names) if name == torn[0]]
         reason = _describe([keys[i] for i in group], [homes[i] for i in group if i < len(homes)])
-        raise SplitError(newer.root, "extend", reason)
+        raise SplitError("newer", "extend", reason)
     after = place(newer, names[len(homes) :], fractions, seed=seed, before=before)
     return divide(newer, after, len(parts))
 

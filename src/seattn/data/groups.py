@@ -29,6 +29,7 @@ def group_rows(rows: Sequence[IndexRow], join: Join = None) -> list[str]:
         alphabet: with nobody joined, that of its patient.
 
     Raises:
+        TypeError: A key of ``join`` cannot be hashed.
         ValueError: ``join`` has not one key for each row.
 
     Examples:
@@ -48,6 +49,7 @@ def row_keys(rows: Sequence[IndexRow], join: Join = None) -> list[Keys]:
     """List what each row may have in common with others; what is empty is left out.
 
     Raises:
+        TypeError: A key of ``join`` cannot be hashed.
         ValueError: ``join`` has not one key for each row.
     """
     own = [None] * len(rows) if join is None else list(join)
@@ -56,6 +58,14 @@ def row_keys(rows: Sequence[IndexRow], join: Join = None) -> list[Keys]:
             f"`join` has {len(own)} keys for {len(rows)} rows; it needs one for each, None for a "
             "row that it joins to no other."
         )
+    for i, key in enumerate(own):
+        try:
+            hash(key)
+        except TypeError:
+            raise TypeError(
+                f"`join[{i}]` (={key!r}) cannot be hashed; a key is a text, a number or a tuple of "
+                "them."
+            ) from None
     found: list[Keys] = []
     for row, key in zip(rows, own, strict=True):
         keys: Keys = {

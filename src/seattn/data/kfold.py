@@ -3,6 +3,7 @@
 from seattn.data.arguments import check_whole
 from seattn.data.groups import Join, group_rows
 from seattn.data.index import DicomIndex
+from seattn.data.index_arguments import check_index
 from seattn.data.placement import place
 
 __all__ = ["kfold_by_patient"]
@@ -27,6 +28,7 @@ def kfold_by_patient(
         k pairs (training, test); rows keep their order.
 
     Raises:
+        TypeError: ``index`` is no index, or a key of ``join`` cannot be hashed.
         ValueError: ``k`` is less than 2, or ``join`` has not one key for each row.
         SplitError: There are fewer than ``k`` patients, or fewer than ``k`` of a class.
 
@@ -41,6 +43,7 @@ def kfold_by_patient(
         >>> [(len(train), len(test)) for train, test in kfold_by_patient(index, 5)]
         [(16, 4), (16, 4), (16, 4), (16, 4), (16, 4)]
     """
+    check_index("index", index)
     check_whole("k", k, least=2)
     names = group_rows(index.rows, join)
     # A fold is small, and a rare class has few patients in it, of whom each weighs differently.

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from numbers import Real
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,12 @@ __all__ = ["check_fractions", "divide", "place"]
 
 
 def check_fractions(fractions: tuple[float, ...]) -> tuple[float, ...]:
-    """Return the fractions, or raise a ValueError if they are not shares of a whole."""
+    """Return the fractions, or raise if they are no numbers or not shares of a whole."""
+    if not all(isinstance(each, Real) for each in fractions):
+        raise TypeError(
+            f"`fractions` (={fractions}) must be numbers, each an argument of its own: "
+            "`0.6, 0.2, 0.2` and not `(0.6, 0.2, 0.2)`."
+        )
     if not (min(fractions) > 0 and abs(sum(fractions) - 1) < 1e-6):
         raise ValueError(f"`fractions` (={fractions}) must be above 0 and sum to 1.")
     return fractions
@@ -101,12 +107,12 @@ def _check(
             reason = (
                 f"{len(images)} patients are too few, part {p} of 0..{parts - 1} would be empty"
             )
-            raise SplitError(index.root, "split", reason + joined)
+            raise SplitError("index", "split", reason + joined)
         for label, name in enumerate(index.classes):
             if not inside[:, label].any():
                 holders = (images[:, label] > 0).sum()
                 raise SplitError(
-                    index.root,
+                    "index",
                     "split",
                     f"class {name!r} would be absent from part {p + 1} of {parts}: of its patients "
                     f"there are {holders} in all, and the part has room for {len(inside)}{joined}; "

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from seattn.data.groups import Join, group_rows
 from seattn.data.index import DicomIndex
+from seattn.data.index_arguments import check_index, check_parts
 from seattn.data.placement import check_fractions, divide, place
 
 __all__ = ["split_by_patient", "split_hash"]
@@ -37,6 +38,8 @@ def split_by_patient(
         One index for each fraction, in the order of ``fractions``; rows keep their order.
 
     Raises:
+        TypeError: ``index`` is no index, a fraction no number, or a key of ``join`` cannot be
+            hashed.
         ValueError: The fractions are not positive or do not sum to 1, or ``join`` has not one key
             for each row.
         SplitError: A class of the index is absent from one of the parts, or a part has no patient.
@@ -57,6 +60,7 @@ def split_by_patient(
         >>> {row.patient for row in train.rows} & {row.patient for row in test.rows}
         set()
     """
+    check_index("index", index)
     shares = check_fractions(fractions or (0.6, 0.2, 0.2))
     names = group_rows(index.rows, join)
     return divide(index, place(index, names, shares, seed=seed, before={}), len(shares))
@@ -70,7 +74,11 @@ def split_hash(parts: Sequence[DicomIndex]) -> str:
 
     Args:
         parts: The parts in their order, as ``split_by_patient`` returns them.
+
+    Raises:
+        TypeError: ``parts`` is no sequence of indexes.
     """
+    check_parts(parts)
     members = sorted(
         {(number, row.patient) for number, part in enumerate(parts) for row in part.rows}
     )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from seattn.data.dataset import DicomDataset
 from seattn.data.groups import Join, Keys, group_keys, row_keys
 from seattn.data.index import DicomIndex
+from seattn.data.index_arguments import check_parts
 from seattn.data.near_duplicates import near_duplicates, thumbnails
 from seattn.data.placement import check_fractions
 from seattn.data.sample import Sample
@@ -53,6 +54,7 @@ def check_splits(
         What was found.
 
     Raises:
+        TypeError: ``parts`` is no sequence of indexes, or a key of ``join`` cannot be hashed.
         ValueError: ``parts`` is empty or the parts have different classes; an argument has not one
             entry for each part; there is not one image for each row; the fractions are not
             positive or do not sum to 1; ``threshold`` is out of its range.
@@ -96,7 +98,6 @@ def check_splits(
     if images is not None:
         pairs, count = _compare(parts, images, group, home, threshold)
     return SplitReport(
-        root=parts[0].root,
         patients=tuple(patients.tolist()),
         images=tuple(len(part) for part in parts),
         leaks=_leaks(keys, home.tolist()),
@@ -115,6 +116,7 @@ def _check_arguments(
     join: Sequence[Join] | None,
     threshold: float,
 ) -> None:
+    check_parts(parts)
     if not parts or len({part.classes for part in parts}) > 1:
         raise ValueError("`parts` must hold at least one index, all with the same classes.")
     for name, value in (("fractions", fractions or None), ("images", images), ("join", join)):

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from seattn.data.errors import SplitError
 
@@ -45,7 +44,6 @@ class SplitReport:
     """What ``check_splits`` has found; ``print`` shows a summary without pseudonyms.
 
     Attributes:
-        root: The folder of the first part.
         patients: The number of patients in each part, those joined counted as one.
         images: The number of images in each part.
         leaks: What is in several parts, and may be in one only.
@@ -59,7 +57,6 @@ class SplitReport:
         absent: The classes that a part has no image of, as pairs (part, class).
     """
 
-    root: Path
     patients: tuple[int, ...]
     images: tuple[int, ...]
     leaks: tuple[Leak, ...]
@@ -81,7 +78,7 @@ class SplitReport:
             SplitError: With all that is wrong.
         """
         if problems := self._problems():
-            raise SplitError(self.root, "check", "; ".join(problems))
+            raise SplitError("parts", "check", "; ".join(problems))
 
     def __str__(self) -> str:
         """Say what was found, in some lines."""
