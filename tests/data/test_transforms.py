@@ -354,3 +354,55 @@ def test_a_single_sample_is_not_a_batch():
     sample = take(make_batch(), 0)
     with pytest.raises(ValueError, match=r"shape \(1, 20, 23\).*dataset.batch"):
         augment(sample, ALL, seed=0, epoch=0)
+
+
+@pytest.mark.parametrize("transform", [RandomContrast(), RandomNoise()])
+@pytest.mark.parametrize(
+    ("low", "high"), [(-1000.0, 2000.0), (0.0, 1.01), (-0.01, 1.0), (0.0, 65535.0)]
+)
+def test_an_image_beyond_its_range_is_refused_and_not_clamped(transform, low, high):
+    batch = make_batch()
+    image = batch.image.clone()
+    image[2, 0, 3, 4], image[4, 0, 1, 1] = low, high
+    match = rf"`batch.image` has values in .*{type(transform).__name__} .*`units`='window'"
+    with pytest.raises(ValueError, match=match):
+        augment(batch._replace(image=image), [transform], seed=0, epoch=0)
+    changed = augment(batch._replace(image=image), [RandomFlip(), RandomAffine()], seed=0, epoch=0)
+    assert changed.image.isfinite().all()
+
+
+@pytest.mark.parametrize("transform", [RandomContrast(), RandomNoise()])
+def test_rounding_beyond_the_range_is_clamped(transform):
+    batch = make_batch()
+    image = batch.image.clone()
+    image[:, :, 0, 0], image[:, :, 0, 1] = -1e-6, 1 + 1e-6
+    changed = augment(batch._replace(image=image), [transform], seed=0, epoch=0).image
+    assert 0 <= changed.min() <= changed.max() <= 1
+
+
+def test_an_empty_batch_has_no_values_to_refuse():
+    empty = take(make_batch(), slice(0, 0))
+    assert augment(empty, [RandomNoise()], seed=0, epoch=0).image.shape == (0, 1, 20, 23)
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda: RandomAffine("a"), r"^`rotation` \(='a'\) must be a number\.$"),
+        (lambda: RandomAffine(shift=(0.1, 0.1)), r"^`shift` \(=\(0.1, 0.1\)\) must be a number"),
+        (lambda: RandomFlip(vertical=None), r"^`vertical` \(=None\) must be a number"),
+        (lambda: RandomContrast("a"), r"^`contrast` \(='a'\) must be a number"),
+        (lambda: RandomNoise([0.1]), r"^`sigma` \(=\[0.1\]\) must be a number"),
+    ],
+)
+def test_arguments_that_are_no_numbers_are_named(make, match):
+    with pytest.raises(TypeError, match=match):
+        make()
+
+
+def test_a_batch_is_a_sample():
+    batch = make_batch()
+    with pytest.raises(TypeError, match=r"^`batch` \(of type Tensor\) must be a Sample"):
+        augment(batch.image, ALL, seed=0, epoch=0)
+    with pytest.raises(TypeError, match=r"\(of type dict\) .*`Sample\(\*\*batch\)` makes one"):
+        augment(batch._asdict(), ALL, seed=0, epoch=0)

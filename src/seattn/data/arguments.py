@@ -1,8 +1,23 @@
-"""A check of arguments that many functions share."""
+"""Checks of arguments that many functions share."""
+
+from numbers import Real
 
 import numpy as np
 
-__all__ = ["check_whole"]
+__all__ = ["check_number", "check_whole"]
+
+
+def check_number(name: str, value: object) -> None:
+    """Raise TypeError unless an argument is a number, Python's or NumPy's.
+
+    Examples:
+        >>> from seattn.data.arguments import check_number
+        >>> check_number("rotation", "a")
+        Traceback (most recent call last):
+        TypeError: `rotation` (='a') must be a number.
+    """
+    if not isinstance(value, Real):
+        raise TypeError(f"`{name}` (={value!r}) must be a number.")
 
 
 def check_whole(name: str, value: object, *, least: int, note: str = "") -> None:

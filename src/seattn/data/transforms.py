@@ -8,16 +8,19 @@ import hashlib
 import math
 import operator
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F
 
+from seattn.data.arguments import check_number
 from seattn.data.sample import Sample, to_float
 
 __all__ = ["RandomAffine", "RandomContrast", "RandomFlip", "RandomNoise", "augment"]
 
 Transform = Callable[[Sample, Sequence[torch.Generator]], Sample]
+
+_ROUNDING = 1e-3  # how far beyond 0..1 a value may lie, as after a rotation
 
 
 def augment(batch: Sample, transforms: Sequence[Transform], *, seed: int, epoch: int) -> Sample:
@@ -45,8 +48,8 @@ def augment(batch: Sample, transforms: Sequence[Transform], *, seed: int, epoch:
         The transformed batch.
 
     Raises:
-        ValueError: ``batch`` is a single sample.
-        TypeError: ``seed`` or ``epoch`` is no whole number.
+        ValueError: ``batch`` is a single sample, or a transform refuses it.
+        TypeError: ``batch`` is no ``Sample``, or ``seed`` or ``epoch`` no whole number.
 
     Examples:
         >>> import torch
@@ -59,6 +62,11 @@ def augment(batch: Sample, transforms: Sequence[Transform], *, seed: int, epoch:
         >>> torch.equal(once.image, again.image)
         True
     """
+    if not isinstance(batch, Sample):
+        raise TypeError(
+            f"`batch` (of type {type(batch).__name__}) must be a Sample, as `dataset.batch` and "
+            "`dataset.loader` yield it; of a dictionary `Sample(**batch)` makes one."
+        )
     if batch.image.ndim != 4:
         raise ValueError(
             f"`batch.image` has shape {tuple(batch.image.shape)}, but a batch has the shape "
@@ -92,6 +100,7 @@ class RandomAffine:
             uniform in -shift..shift, to the right and downwards where positive.
 
     Raises:
+        TypeError: An argument is no number.
         ValueError: An argument is out of its range.
     """
 
@@ -101,6 +110,7 @@ class RandomAffine:
 
     def __post_init__(self) -> None:
         """Check the range."""
+        _check_numbers(self)
         if not 0 <= self.rotation <= 180:
             raise ValueError(f"`rotation` (={self.rotation}) must be within 0..180 degrees.")
         if not 0 <= self.scaling < 1:
@@ -148,6 +158,7 @@ class RandomFlip:
         vertical: Probability of mirroring top to bottom, 0..1.
 
     Raises:
+        TypeError: A probability is no number.
         ValueError: A probability is out of its range.
     """
 
@@ -156,6 +167,7 @@ class RandomFlip:
 
     def __post_init__(self) -> None:
         """Check the probabilities."""
+        _check_numbers(self)
         for name in ("horizontal", "vertical"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"`{name}` (={getattr(self, name)}) must be within 0..1.")
@@ -179,25 +191,30 @@ class RandomContrast:
 
     About 0.5, the centre of the window, because there a factor f equals reading the file with a
     window narrower by f; about the mean of the image it would depend on how much air surrounds the
-    patient. For images in 0..1 alone: of modality values the clamp would leave nothing.
+    patient. For images in 0..1 alone: of modality values the clamp would leave nothing. On the CPU
+    others are refused; on a GPU they are not, since to look at values is to wait for the device.
 
     Args:
         contrast: Largest relative change, 0..1; the factor is uniform in 1 - contrast..1 +
             contrast.
 
     Raises:
-        ValueError: ``contrast`` is out of its range.
+        TypeError: ``contrast`` is no number.
+        ValueError: ``contrast`` is out of its range; in a call, a batch on the CPU is not within
+            0..1.
     """
 
     contrast: float = 0.2
 
     def __post_init__(self) -> None:
         """Check the range."""
+        _check_numbers(self)
         if not 0 <= self.contrast <= 1:
             raise ValueError(f"`contrast` (={self.contrast}) must be within 0..1.")
 
     def __call__(self, batch: Sample, generators: Sequence[torch.Generator]) -> Sample:
         """Return the batch with another contrast."""
+        _check_image("RandomContrast", batch.image)
         factor = 1 + self.contrast * _uniform(generators, 1)
         factor = factor.to(batch.image.device)[:, :, None, None]
         image = (batch.image - 0.5).mul_(factor).add_(0.5).clamp_(0, 1)
@@ -208,30 +225,53 @@ class RandomContrast:
 class RandomNoise:
     """Add independent Gaussian noise to every pixel, and clamp the result to 0..1.
 
-    For images in 0..1 alone: of modality values the clamp would leave nothing.
+    For images in 0..1 alone: of modality values the clamp would leave nothing. On the CPU others
+    are refused; on a GPU they are not, since to look at values is to wait for the device.
 
     Args:
         sigma: Standard deviation on the 0..1 scale of the image, at least 0. With a bone window
             1800 HU wide, the default of 0.01 is 18 HU.
 
     Raises:
-        ValueError: ``sigma`` is negative or not finite.
+        TypeError: ``sigma`` is no number.
+        ValueError: ``sigma`` is negative or not finite; in a call, a batch on the CPU is not
+            within 0..1.
     """
 
     sigma: float = 0.01
 
     def __post_init__(self) -> None:
         """Check the range."""
+        _check_numbers(self)
         if not 0 <= self.sigma < math.inf:
             raise ValueError(f"`sigma` (={self.sigma}) must be finite and at least 0.")
 
     def __call__(self, batch: Sample, generators: Sequence[torch.Generator]) -> Sample:
         """Return the batch with noise added."""
+        _check_image("RandomNoise", batch.image)
         noise = torch.empty(batch.image.shape)
         for one, generator in zip(noise, generators, strict=True):
             torch.randn(one.shape, generator=generator, out=one)
         noise = noise.mul_(self.sigma).to(batch.image.device)
         return batch._replace(image=(batch.image + noise).clamp_(0, 1))
+
+
+def _check_numbers(transform: "RandomAffine | RandomFlip | RandomContrast | RandomNoise") -> None:
+    for field in fields(transform):
+        check_number(field.name, getattr(transform, field.name))
+
+
+def _check_image(transform: str, image: torch.Tensor) -> None:
+    """Refuse an image beyond 0..1, where looking at it takes less time than changing it."""
+    if image.device.type != "cpu" or not image.numel():
+        return
+    low, high = (bound.item() for bound in image.aminmax())
+    if low < -_ROUNDING or high > 1 + _ROUNDING:
+        raise ValueError(
+            f"`batch.image` has values in {low:.4g}..{high:.4g}, but {transform} is for images in "
+            "0..1; make the dataset with `units`='window', 'minmax' or 'percentile', or leave "
+            f"{transform} out."
+        )
 
 
 def _generator(*key: int) -> torch.Generator:
