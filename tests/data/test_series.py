@@ -273,6 +273,13 @@ def test_hidden_paths_are_rows_where_a_file_cannot_be_used(
     assert hidden(index).startswith(text)
 
 
+def test_hidden_paths_are_rows_where_a_folder_took_the_place_of_a_file(named_series: Path) -> None:
+    index = DicomIndex.scan(named_series, key="k", progress=False)
+    (named_series / f"{SECRET} 1.dcm").unlink()
+    (named_series / f"{SECRET} 1.dcm").mkdir()
+    assert hidden(index).startswith("row 1: open: ")
+
+
 def test_hidden_paths_are_rows_where_pixels_cannot_be_used(named_series: Path) -> None:
     write_slice(named_series / f"{SECRET} 1.dcm", 1, 1, WindowCenter=None, WindowWidth=None)
     assert hidden(named_series, units="window").startswith("row 1: window: ")
