@@ -51,13 +51,13 @@ def folder(tmp_path):
 def decoded(monkeypatch):
     """The names of the files read, in order."""
     names = []
-    read = preprocess_module.read_dicom
+    read = preprocess_module.read_image
 
-    def count(path, **kwargs):
+    def count(file, path, **kwargs):
         names.append(f"{path.parent.name}/{path.name}")
-        return read(path, **kwargs)
+        return read(file, path, **kwargs)
 
-    monkeypatch.setattr(preprocess_module, "read_dicom", count)
+    monkeypatch.setattr(preprocess_module, "read_image", count)
     return names
 
 
@@ -349,16 +349,16 @@ def test_values_too_large_for_float16_are_an_error(tmp_path, folder):
 
 def build_and_die(index, folder):
     """Builds a cache in a process that is killed at the third file."""
-    read = preprocess_module.read_dicom
+    read = preprocess_module.read_image
     calls = []
 
-    def kill(path, **kwargs):
+    def kill(file, path, **kwargs):
         calls.append(path)
         if len(calls) == 3:
             os.kill(os.getpid(), signal.SIGKILL)
-        return read(path, **kwargs)
+        return read(file, path, **kwargs)
 
-    preprocess_module.read_dicom = kill
+    preprocess_module.read_image = kill
     build_cache(index, PREPROCESSING, folder)
 
 

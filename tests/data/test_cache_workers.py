@@ -12,13 +12,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
+import torch
+from pydicom.encaps import generate_frames
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, RLELossless
 
+from seattn.data import header as header_module
 from seattn.data.cache import build_cache, take_shard
 from seattn.data.dataset import DicomDataset
 from seattn.data.errors import CacheError
+from seattn.data.index import DicomIndex
 from seattn.data.preprocess import Preprocessing
 from tests.data.ct_folder import WINDOW, make_ct_folder
+from tests.data.files import items, write_dicom
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="forks, kills and reads /proc"),
@@ -47,10 +54,10 @@ class Hostile(Preprocessing):
     path: str = ""
     attack: str = ""  # a function of this file
 
-    def __call__(self, root: Path, row):  # type: ignore[no-untyped-def]
+    def __call__(self, root: Path, row, file=None):  # type: ignore[no-untyped-def]
         if row.path == self.path and multiprocessing.parent_process() is not None:
             globals()[self.attack]()
-        return PREPROCESSING(root, row)
+        return PREPROCESSING(root, row, file)
 
 
 def crash():
@@ -113,6 +120,79 @@ def test_a_crash_costs_one_file(index, tmp_path, attack, how):
     rows = np.arange(11)
     assert (cache.images(rows) == plain.images(rows)).all()
     assert multiprocessing.active_children() == []
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("bone_mask", [False, True])
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, "RLE"])
+def test_each_process_parses_the_header_of_a_file_once_for_all_its_frames(
+    tmp_path, monkeypatch, workers, bone_mask, syntax
+):
+    index = scan_frames(tmp_path / "scans", syntax)
+    log = tmp_path / "log"
+    parse = header_module.parse
+
+    def count(path, *args, **kwargs):
+        with log.open("a") as file:
+            file.write(f"{os.getpid()} {Path(path).name}\n")
+        return parse(path, *args, **kwargs)
+
+    monkeypatch.setattr(header_module, "parse", count)
+    preprocessing = Preprocessing((5, 4), bone_mask=bone_mask)
+    cache, _ = build_cache(
+        index, preprocessing, tmp_path / "cache", dtype="float32", workers=workers
+    )
+    parsed = log.read_text().splitlines()
+    assert len(set(parsed)) == len(parsed) <= 2 * max(workers, 1)
+    assert {line.split()[1] for line in parsed} == {"a.dcm", "b.dcm"}
+    expected = torch.stack([preprocessing(index.root, row)[0] for row in index.rows])
+    assert len(expected.unique(dim=0)) > 20
+    assert torch.equal(cache.images(np.arange(24)), expected)
+
+
+def scan_frames(root, syntax):
+    """Two files of twelve frames, each with a rescale and a window of its own."""
+    root.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 1500, (2, 12, 10, 8)).astype(np.int16)
+    for name, stored in zip(("a.dcm", "b.dcm"), pixels, strict=True):
+        frames = [
+            {
+                "PixelValueTransformationSequence": items(
+                    {"RescaleIntercept": -i, "RescaleSlope": 1, "RescaleType": "HU"}
+                ),
+                "FrameVOILUTSequence": items({"WindowCenter": 500 + i, "WindowWidth": 900}),
+            }
+            for i in range(12)
+        ]
+        plain = ExplicitVRLittleEndian if syntax == "RLE" else syntax
+        path = write_dicom(
+            root / name,
+            stored,
+            syntax=plain,
+            PerFrameFunctionalGroupsSequence=items(*frames),
+        )
+        if syntax == "RLE":
+            dataset = pydicom.dcmread(path)
+            dataset.compress(RLELossless)
+            dataset.save_as(path)
+    return DicomIndex.scan(root, key="k", progress=False)
+
+
+def test_after_a_bad_frame_the_others_of_its_file_are_read(tmp_path):
+    index = scan_frames(tmp_path / "scans", "RLE")
+    path = index.root / "a.dcm"
+    dataset = pydicom.dcmread(path)
+    bad = list(generate_frames(dataset.PixelData, number_of_frames=12))[4]
+    path.write_bytes(path.read_bytes().replace(bad, b"\xff" * len(bad)))
+    index = DicomIndex.scan(index.root, key="k", progress=False)
+    preprocessing = Preprocessing((5, 4))
+    with pytest.warns(UserWarning, match="1 of 24"):
+        cache, rest = build_cache(
+            index, preprocessing, tmp_path / "cache", dtype="float32", on_error="skip"
+        )
+    assert [row.frame for row in rest.rows] == [i for i in range(12) if i != 4] + list(range(12))
+    for i, row in enumerate(rest.rows):
+        assert torch.equal(cache.images(np.array([i]))[0], preprocessing(rest.root, row)[0])
 
 
 def test_bad_files_are_the_same_with_workers(index, tmp_path):
@@ -225,7 +305,7 @@ def test_merged_shards_are_the_cache_of_one_process_byte_for_byte(
         if len(shard):
             build_cache(shard, PREPROCESSING, tmp_path / "shards")
     assert sorted(seen) == [row.path for row in index.rows]
-    monkeypatch.delattr("seattn.data.preprocess.read_dicom")  # merging reads no image
+    monkeypatch.delattr("seattn.data.preprocess.read_image")  # merging reads no image
     merged, _ = build_cache(index, PREPROCESSING, tmp_path / "shards")
     assert merged.folder.name == alone.folder.name
     assert content(merged.folder) == content(alone.folder)

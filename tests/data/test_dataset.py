@@ -196,7 +196,7 @@ def test_cached_values_are_those_of_the_files_up_to_rounding(index, tmp_path):
 
 def test_a_cached_dataset_reads_no_files(index, tmp_path, monkeypatch):
     expected = DicomDataset(index, size=16, window=WINDOW, cache=tmp_path).batch(range(12))
-    monkeypatch.delattr(preprocess_module, "read_dicom")
+    monkeypatch.delattr(preprocess_module, "read_image")
     dataset = DicomDataset(index, size=16, window=WINDOW, cache=tmp_path)
     assert_equal(dataset.batch(range(12)), expected)
 

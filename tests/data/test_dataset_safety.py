@@ -95,7 +95,7 @@ def test_what_is_left_is_split_and_its_parts_decode_nothing(index, tmp_path, mon
     options = {"size": 16, "window": WINDOW, "cache": tmp_path / "cache"}
     with pytest.warns(UserWarning, match="1 of 12"):
         whole = DicomDataset(index, **options, on_error="skip")
-    monkeypatch.delattr("seattn.data.preprocess.read_dicom")
+    monkeypatch.delattr("seattn.data.preprocess.read_image")
     parts = split_by_patient(whole.index, 1 / 2, 1 / 2)
     assert sum(len(DicomDataset(part, **options)) for part in parts) == 11
 

@@ -108,7 +108,7 @@ def test_folds_are_balanced_like_those_of_stratified_group_k_fold_with_equal_pat
 def test_images_are_resized_as_by_pillow(tmp_path, size, monkeypatch):
     pixels = torch.rand(1, 120, 150)
     row = replace(make_study(1, 0).rows[0], rows=120, columns=150)
-    monkeypatch.setattr(Preprocessing, "_read", lambda self, path, frame: pixels)
+    monkeypatch.setattr(Preprocessing, "_read", lambda self, file, path, frame: pixels)
     image, _ = Preprocessing(size=size)(tmp_path, row)
     picture = Image.fromarray(pixels[0].numpy())
     expected = np.asarray(picture.resize(size[::-1], Image.Resampling.BILINEAR))

@@ -16,6 +16,7 @@ from seattn.data.cache_files import StoredRow
 from seattn.data.containment import attempt
 from seattn.data.errors import DicomError
 from seattn.data.index import IndexRow
+from seattn.data.last_file import LastFile
 from seattn.data.preprocess import Preprocessing
 
 __all__ = ["CacheDtype", "Problem", "decode_rows"]
@@ -65,7 +66,8 @@ def decode_rows(
     """
     job = Job(root, preprocessing, dtype)
     if workers == 0:
-        yield from (_decode(row, job) for row in rows)
+        with LastFile() as file:
+            yield from (_decode(row, job, file) for row in rows)
         return
     finished: dict[int, StoredRow | Problem] = {}
     sent = 0
@@ -148,21 +150,21 @@ def _serve(connection: Any, other_end: Any, job: Job) -> None:
     other_end.close()  # a copy of it in this process would keep it open when its owner is killed
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the owner of the process decides
     torch.set_num_threads(1)
-    with contextlib.suppress(EOFError, OSError):
+    with contextlib.suppress(EOFError, OSError), LastFile() as file:
         connection.send(None)
         while True:
             row = connection.recv()
             try:
-                result: Any = _decode(row, job)
+                result: Any = _decode(row, job, file)
             except Exception as error:  # noqa: BLE001 - raised again where the rows come from
                 result = error
             connection.send(result)
 
 
-def _decode(row: IndexRow, job: Job) -> StoredRow | Problem:
+def _decode(row: IndexRow, job: Job, file: LastFile) -> StoredRow | Problem:
     try:
         _check_unchanged(job.root, row)
-        image, mask = job.preprocessing(job.root, row)
+        image, mask = job.preprocessing(job.root, row, file)
         stored = _encode(row, image, job.dtype)
     except DicomError as error:
         return Problem(error.path, error.stage, error.reason)

@@ -14,12 +14,13 @@ import torch
 from seattn.data.codecs import check_encoded_frames
 from seattn.data.containment import attempt, quiet_pydicom
 from seattn.data.errors import DecodeError, DicomError, HeaderError
-from seattn.data.header import Header, open_regular, read_header, refuse_many_samples
+from seattn.data.header import Header, refuse_many_samples
+from seattn.data.last_file import LastFile
 from seattn.data.limits import DicomLimits
 from seattn.data.meta import DicomMeta, describe
 from seattn.data.picture import Units, make_picture
 
-__all__ = ["DicomImage", "DicomMeta", "Units", "check_units", "read_dicom"]
+__all__ = ["DicomImage", "DicomMeta", "Units", "check_units", "read_dicom", "read_image"]
 
 Array = npt.NDArray[np.generic]
 
@@ -99,15 +100,39 @@ def read_dicom(
         >>> bone.pixels.min() >= 0, bone.pixels.max() <= 1
         (tensor(True), tensor(True))
     """
+    with LastFile() as file:
+        return read_image(
+            file,
+            path,
+            units=units,
+            window=window,
+            frame=frame,
+            voi=voi,
+            force=force,
+            limits=limits,
+            redact_paths=redact_paths,
+        )
+
+
+def read_image(
+    file: LastFile,
+    path: str | os.PathLike[str],
+    *,
+    units: Units,
+    window: Sequence[float] | None = None,
+    frame: int | None,
+    voi: int = 0,
+    force: bool = False,
+    limits: DicomLimits = DicomLimits(),  # noqa: B008
+    redact_paths: bool = False,
+) -> DicomImage:
+    """Read one image as ``read_dicom`` does; of the file that was the last, without its header."""
     window = check_units(units, window)
     _check_choices(units, window, frame, voi, limits)
     file_path = Path(path)
     name = "(path withheld)" if redact_paths else file_path
-    with (
-        quiet_pydicom,
-        attempt(name, "open", DicomError, open_regular, file_path, name) as file,
-    ):
-        header = attempt(name, "header", HeaderError, read_header, name, file, None, force, limits)
+    with quiet_pydicom:
+        header = file.header(file_path, name, force, limits)
         frames = _frames_to_read(header, frame, limits)
         stored = attempt(name, "decode", DecodeError, _decode, header, frame, limits)
         pictures = [

@@ -9,9 +9,10 @@ import torch.nn.functional as F
 
 from seattn.data import roi
 from seattn.data.arguments import check_whole
-from seattn.data.dicom import Units, check_units, read_dicom
+from seattn.data.dicom import Units, check_units, read_image
 from seattn.data.errors import DicomError
 from seattn.data.index import IndexRow
+from seattn.data.last_file import LastFile
 from seattn.data.mask_file import read_mask
 
 __all__ = ["Preprocessing"]
@@ -64,12 +65,15 @@ class Preprocessing:
         """Whether the images lie in 0..1."""
         return self.units in {"window", "minmax", "percentile"}
 
-    def __call__(self, root: Path, row: IndexRow) -> tuple[torch.Tensor, torch.Tensor]:
+    def __call__(
+        self, root: Path, row: IndexRow, file: LastFile | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Read the image and the mask of a row.
 
         Args:
             root: The folder that the paths of the row start from.
             row: A row of an index.
+            file: The file that was read last, which is to stay open; None closes it again.
 
         Returns:
             The image, float32 (C, H, W), resized bilinearly with antialiasing, and the mask, uint8
@@ -79,7 +83,7 @@ class Preprocessing:
         Raises:
             DicomError: The file, or that of its mask, cannot be used; named as in the row.
         """
-        image = self._named(root, row)
+        image = self._named(root, row, file)
         mask = torch.full((1, *self.size), 255, dtype=torch.uint8)
         if row.mask is not None:
             annotated = read_mask(root, row, shape=image.shape[-2:], segment=self.segment)
@@ -88,10 +92,13 @@ class Preprocessing:
         image = F.interpolate(image[None], size, mode="bilinear", antialias=True)[0]
         return image, mask
 
-    def _named(self, root: Path, row: IndexRow) -> torch.Tensor:
+    def _named(self, root: Path, row: IndexRow, file: LastFile | None) -> torch.Tensor:
         """Read the image; an error names it as the row does."""
         try:
-            return self._read(root / row.path, row.frame)
+            if file is not None:
+                return self._read(file, root / row.path, row.frame)
+            with LastFile() as own:
+                return self._read(own, root / row.path, row.frame)
         except DicomError as problem:
             error = type(problem)(row.path, problem.stage, problem.reason)
         except ValueError:
@@ -101,11 +108,11 @@ class Preprocessing:
             error = DicomError(row.path, "frame", reason)
         raise error  # out here, it carries no other whose text names the file
 
-    def _read(self, path: Path, frame: int) -> torch.Tensor:
-        image = read_dicom(path, units=self.units, window=self.window, frame=frame).pixels.float()
+    def _read(self, file: LastFile, path: Path, frame: int) -> torch.Tensor:
+        image = read_image(file, path, units=self.units, window=self.window, frame=frame)
         if not self.bone_mask:
-            return image
-        hu = read_dicom(path, units="modality", frame=frame)
+            return image.pixels.float()
+        hu = read_image(file, path, units="modality", frame=frame)
         if hu.meta.units != "HU":
             raise DicomError(path, "bone mask", "the values are not in Hounsfield units")
-        return image * roi.bone_mask(hu.pixels)
+        return image.pixels.float() * roi.bone_mask(hu.pixels)
