@@ -160,6 +160,65 @@ def test_another_split_of_the_same_images_decodes_nothing(index, folder, decoded
         assert torch.equal(cache.masks(np.array([i]))[0], mask)
 
 
+@pytest.fixture
+def read_only():
+    """Forbids to write into a folder, to root as well."""
+    with pytest.MonkeyPatch.context() as patch:
+
+        def refuse(*args, **kwargs):
+            raise PermissionError(13, "Permission denied")
+
+        def lock(folder):
+            for path in (folder, *folder.rglob("*")):
+                path.chmod(0o555 if path.is_dir() else 0o444)
+            patch.setattr(cache_module.Path, "mkdir", refuse)
+            patch.setattr(cache_build_module.tempfile, "mkdtemp", refuse)
+            locked.append(folder)
+
+        locked = []
+        yield lock
+    for folder in locked:
+        for path in (folder, *folder.rglob("*")):
+            path.chmod(0o755)
+
+
+def test_a_part_is_taken_from_a_read_only_folder_and_nothing_is_written(
+    index, folder, tmp_path, decoded, read_only
+):
+    wanted = [[6, 0, 3], [1], [7, 6, 5, 4, 3, 2, 1, 0], [2, 2]]
+    alone = [
+        build_cache(index.subset(part), PREPROCESSING, tmp_path / str(i))
+        for i, part in enumerate(wanted)
+    ]
+    build_cache(index, PREPROCESSING, folder)
+    files = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    decoded.clear()
+    read_only(folder)
+    for part, expected in zip(wanted, alone, strict=True):
+        cache = build_cache(index.subset(part), PREPROCESSING, folder)
+        for each in (cache, pickle.loads(pickle.dumps(cache))):
+            assert len(each) == len(part)
+            for rows in (np.arange(len(part)), np.arange(len(part))[::-1], np.array([], int)):
+                assert torch.equal(each.images(rows), expected.images(rows))
+                assert torch.equal(each.masks(rows), expected.masks(rows))
+            each.verify()
+        assert len(pickle.dumps(cache)) < 1000
+    assert decoded == []
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == files
+    (index.root / "patient 1/0.dcm").touch()
+    with pytest.raises(CacheError, match="cache: write: Permission denied"):
+        build_cache(scan(index.root), PREPROCESSING, folder)
+
+
+@pytest.mark.parametrize("name", ["images.npy", "cache.json"])
+def test_a_damaged_cache_is_not_taken_for_one_that_holds_a_part(index, folder, name):
+    place = build_cache(index, PREPROCESSING, folder).folder
+    (place / name).write_bytes(b"")
+    part = build_cache(index.subset([2, 1]), PREPROCESSING, folder)
+    assert part.folder != place
+    part.verify()
+
+
 @pytest.mark.parametrize(
     "other",
     [
@@ -440,15 +499,27 @@ def test_one_flipped_bit_is_found_and_its_row_named(index, folder):
 
 
 def test_a_damaged_row_is_not_taken_over(index, folder, decoded):
-    cache = build_cache(index, PREPROCESSING, folder)
-    expected = cache.images(rows_of(index)).clone()
+    cache = build_cache(index.subset(range(7)), PREPROCESSING, folder)
+    expected = cache.images(np.arange(7)).clone()
     flip_a_bit(cache.folder / "images.npy", 128 + 5 * 16 * 12 + 7)
     flip_a_bit(cache.folder / "masks.npy", 128 + 3 * 16 * 12)
     decoded.clear()
-    part = build_cache(index.subset([4, 5, 6]), PREPROCESSING, folder)
-    assert decoded == ["patient 2/1.dcm", "patient 3/0.dcm"]
+    whole = build_cache(index, PREPROCESSING, folder)
+    assert decoded == ["patient 2/1.dcm", "patient 3/0.dcm", "patient 3/1.dcm"]
+    whole.verify()
+    assert torch.equal(whole.images(np.arange(7)), expected)
+
+
+def test_a_part_is_verified_alone_and_names_its_own_rows(index, folder):
+    place = build_cache(index, PREPROCESSING, folder).folder
+    part = build_cache(index.subset([7, 6, 5, 6]), PREPROCESSING, folder)
+    build_cache(index.subset([0, 1]), PREPROCESSING, folder).verify()
     part.verify()
-    assert torch.equal(part.images(np.arange(3)), expected[4:7])
+    flip_a_bit(place / "images.npy", 128 + 5 * 16 * 12 + 7)
+    flip_a_bit(place / "masks.npy", 128 + 3 * 16 * 12)
+    build_cache(index.subset([0, 1]), PREPROCESSING, folder).verify()
+    with pytest.raises(CacheError, match=r"3 of 4 rows are damaged \(rows 1, 2, 3\)"):
+        part.verify()
 
 
 def test_a_changed_record_is_found_when_the_cache_is_opened(index, folder):

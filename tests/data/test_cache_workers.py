@@ -21,8 +21,10 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, 
 from seattn.data import header as header_module
 from seattn.data.cache import build_cache, take_shard
 from seattn.data.dataset import DicomDataset
-from seattn.data.errors import CacheError
+from seattn.data.errors import CacheError, DicomError
 from seattn.data.index import DicomIndex
+from seattn.data.last_file import LastFile
+from seattn.data.limits import DicomLimits
 from seattn.data.preprocess import Preprocessing
 from tests.data.ct_folder import WINDOW, make_ct_folder
 from tests.data.files import items, write_dicom
@@ -176,6 +178,22 @@ def scan_frames(root, syntax):
             dataset.compress(RLELossless)
             dataset.save_as(path)
     return DicomIndex.scan(root, key="k", progress=False)
+
+
+def test_a_file_that_is_open_still_gives_its_header_again_until_the_end(tmp_path):
+    path = scan_frames(tmp_path / "scans", "RLE").root / "a.dcm"
+    with LastFile() as file:
+        header = file.header(path, path, False, DicomLimits())
+        start = header.source.tell()
+        header.source.seek(0)  # as a decoder that fails may do
+        assert file.header(path, path, False, DicomLimits()) is header
+        assert header.source.tell() == start
+        with pytest.raises(DicomError, match="withheld"):
+            file.header(path, "withheld", False, DicomLimits(samples=1))
+        assert header.source.closed
+        last = file.header(path, path, False, DicomLimits())
+        assert last is not header
+    assert last.source.closed
 
 
 def test_after_a_bad_frame_the_others_of_its_file_are_read(tmp_path):

@@ -1,9 +1,9 @@
 """Decoded images on disk: every file is decoded once, and from then on memory-mapped.
 
 A cache folder holds a folder for each way of preprocessing, and in it a folder for each set of
-rows, with ``images.npy``, ``masks.npy`` and ``cache.json``. Their names are hashes, and nothing in
-them holds a path or a pseudonym. A folder appears under its name when it is complete, and is never
-changed then.
+rows, with ``images.npy``, ``masks.npy`` and ``cache.json``; a part of such a set needs none. Their
+names are hashes, and nothing in them holds a path or a pseudonym. A folder appears under its name
+when it is complete, and is never changed then.
 """
 
 import importlib.metadata
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import get_args
 
 from seattn.data.arguments import check_whole
-from seattn.data.cache_build import CacheBuild, name_of, scratch_folder
+from seattn.data.cache_build import CacheBuild, name_of, open_rows, scratch_folder
 from seattn.data.cache_files import Cache
 from seattn.data.decoding import CacheDtype, Problem
 from seattn.data.errors import CacheError
@@ -53,11 +53,12 @@ def build_cache(
 ) -> tuple[Cache, DicomIndex]:
     """Decode the images of an index into a folder, or find them there.
 
-    What is there already is not decoded again: a cache of the same rows is opened as it is, and a
-    new one takes over the rows that any other with the same preprocessing holds, if their checksums
-    are right. So after a change of one file, or another split of the same patients, only what is
-    new is decoded. It also makes shards, see ``take_shard``, into one. Old caches are left to
-    their owner to delete, which is safe while they are in use on a system like Linux.
+    What is there already is not decoded again. A cache that holds all rows, and maybe others, is
+    opened as it is: nothing is written for a part of it, such as a split, so the folder may be
+    read-only. Else a new one takes over the rows that any other with the same preprocessing holds,
+    if their checksums are right: after a change of one file only that is decoded. It also makes
+    shards, see ``take_shard``, into one. Old caches are left to their owner to delete, which is
+    safe while they are in use on a system like Linux.
 
     A row is known by its path, frame, size, time of change and the hash of its pixels, and by the
     path, size and time of change of its mask. The preprocessing counts with all its settings,
@@ -93,7 +94,7 @@ def build_cache(
     shelf = Path(folder) / name_of(settings)
     digests = [name_of(_identity(index.root, row)) for row in index.rows]
     build = CacheBuild(index, digests, preprocessing, dtype, workers, settings)
-    problems = _run(build, shelf, "cache" if redact_paths else folder)
+    cache, problems = _run(build, shelf, redact_paths)
     if problems:
         if on_error == "raise" or len(problems) == len(index):
             raise _failure(index, problems, redact_paths)
@@ -103,8 +104,10 @@ def build_cache(
             "`report()` of the dataset's index says why.",
             stacklevel=3,
         )
-    kept = [digest for i, digest in enumerate(digests) if i not in problems]
-    return Cache(shelf / name_of(kept), redact_paths=redact_paths), index
+    if cache is None:
+        kept = [digest for i, digest in enumerate(digests) if i not in problems]
+        cache = Cache(shelf / name_of(kept), redact_paths=redact_paths)
+    return cache, index
 
 
 def take_shard(index: DicomIndex, *, rank: int, world_size: int) -> DicomIndex:
@@ -142,16 +145,22 @@ def take_shard(index: DicomIndex, *, rank: int, world_size: int) -> DicomIndex:
     return index.subset(range(rank, len(index), world_size))
 
 
-def _run(build: CacheBuild, shelf: Path, name: str | os.PathLike[str]) -> dict[int, Problem]:
+def _run(
+    build: CacheBuild, shelf: Path, redact_paths: bool
+) -> tuple[Cache | None, dict[int, Problem]]:
+    """Open a cache that is there; or build one, with the rows that cannot be used."""
     try:
-        if (shelf / name_of(build.digests)).is_dir():
-            return {}
+        cache = open_rows(shelf, build.digests, redact_paths=redact_paths)
+        if cache is not None:
+            return cache, {}
         shelf.mkdir(parents=True, exist_ok=True)
         with scratch_folder(shelf) as scratch:
-            return build.run(shelf, scratch)
+            return None, build.run(shelf, scratch)
     except OSError as problem:
         reason = problem.strerror or type(problem).__name__
-    raise CacheError(name, "write", reason)  # out here it carries no text that names a file
+    raise CacheError(
+        "cache" if redact_paths else shelf.parent, "write", reason
+    )  # out here it carries no text that names a file
 
 
 def _check_arguments(

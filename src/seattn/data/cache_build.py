@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from seattn.data.cache_files import Cache, CacheWriter, read_digests
 from seattn.data.decoding import CacheDtype, Problem, decode_rows
 from seattn.data.errors import CacheError
 from seattn.data.index import DicomIndex
 from seattn.data.preprocess import Preprocessing
 
-__all__ = ["CacheBuild", "name_of", "scratch_folder"]
+__all__ = ["CacheBuild", "name_of", "open_rows", "scratch_folder"]
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,20 @@ class CacheBuild:
             for i in positions:
                 cache, row = known[self.digests[i]]
                 writer.add(cache.stored_row(row), self.digests[i])
+
+
+def open_rows(shelf: Path, digests: Sequence[str], *, redact_paths: bool) -> Cache | None:
+    """Open the cache of some rows, or one that holds them among others; None if there is none."""
+    place = shelf / name_of(digests)
+    if place.is_dir():
+        return Cache(place, redact_paths=redact_paths)
+    for folder in sorted(shelf.glob("[!.]*")):
+        with suppress(CacheError):
+            places = {digest: row for row, digest in enumerate(read_digests(folder))}
+            if places.keys() >= set(digests):
+                rows = np.array([places[digest] for digest in digests])
+                return Cache(folder, rows=rows, redact_paths=redact_paths)
+    return None
 
 
 def name_of(value: Any) -> str:

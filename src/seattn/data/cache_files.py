@@ -4,6 +4,7 @@ import json
 import os
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +21,7 @@ __all__ = ["Cache", "CacheWriter", "StoredRow", "read_digests"]
 
 _FACTS = "cache.json"
 _REMEDY = "delete this folder, and the cache builds itself again"
+_DAMAGES = (OSError, ValueError, KeyError, TypeError, EOFError)  # what a damaged file leads to
 
 
 class StoredRow(NamedTuple):
@@ -32,41 +34,55 @@ class StoredRow(NamedTuple):
 class Cache:
     """Preprocessed images and masks in files that are memory-mapped, not loaded.
 
-    A pickle of it holds the folder's name alone, and opens the files again where it is loaded.
+    It shows all rows of a folder, or those that it is asked for in their order; the numbers of
+    rows that its methods take and name count what it shows. A pickle of it holds the folder's name
+    and which rows, and opens the files again where it is loaded.
 
     Args:
         folder: A folder that ``build_cache`` has completed.
+        rows: Which rows of the folder; None shows them all.
         redact_paths: Whether errors name no folder.
 
     Raises:
         CacheError: A file is missing, or has not the size it was written with.
     """
 
-    def __init__(self, folder: Path, *, redact_paths: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        rows: NDArray[np.int64] | None = None,
+        redact_paths: bool = False,
+    ) -> None:
         self.folder = folder
+        self._asked = rows
         self._redact_paths = redact_paths
         try:
             facts = _read_facts(folder)
-            self._image_checksums = np.array(facts["images"], dtype=np.uint32)
+            image_checksums = np.array(facts["images"], dtype=np.uint32)
             self._mask_checksums = np.array(facts["masks"], dtype=np.uint32)
-            self._annotated = np.array(facts["annotated"], dtype=np.bool_)
-            self._images = _map(folder / "images.npy", len(self._image_checksums))
+            annotated = np.array(facts["annotated"], dtype=np.bool_)
+            self._images = _map(folder / "images.npy", len(image_checksums))
             self._masks = _map(folder / "masks.npy", len(self._mask_checksums))
-        except (OSError, ValueError, KeyError, TypeError, EOFError):
+        except _DAMAGES:
             damaged = True
         else:
             damaged = False
         if damaged:  # raised out here, the error carries no other whose text names the folder
             raise self._error("open", f"damaged; {_REMEDY}")
-        self._place = np.cumsum(self._annotated) - 1  # of an annotated row among the masks
+        self._rows = np.arange(len(image_checksums)) if rows is None else rows
+        self._image_checksums = image_checksums[self._rows]
+        self._annotated = annotated[self._rows]
+        # Of an annotated row among the masks.
+        self._place = (np.cumsum(annotated) - 1)[self._rows]
 
     def __reduce__(self) -> tuple["partial[Cache]", tuple[Path]]:
         """Pickle the name of the folder instead of its content."""
-        return partial(Cache, redact_paths=self._redact_paths), (self.folder,)
+        return partial(Cache, rows=self._asked, redact_paths=self._redact_paths), (self.folder,)
 
     def __len__(self) -> int:
         """Count the rows."""
-        return len(self._image_checksums)
+        return len(self._rows)
 
     @property
     def channels(self) -> int:
@@ -75,7 +91,7 @@ class Cache:
 
     def images(self, rows: NDArray[np.int64], *, as_float: bool = True) -> torch.Tensor:
         """Return the images of some rows: float32, or as they are stored; (N, C, H, W)."""
-        stored = torch.from_numpy(self._images[rows])
+        stored = torch.from_numpy(self._images[self._rows[rows]])
         if not as_float:
             return stored
         return to_unit_range(stored) if stored.dtype == torch.uint8 else stored.float()
@@ -96,7 +112,7 @@ class Cache:
     def stored_row(self, row: int) -> StoredRow:
         """Return one row as it lies in the files, without a copy."""
         mask = self._masks[self._place[row]] if self._annotated[row] else None
-        return StoredRow(self._images[row], mask)
+        return StoredRow(self._images[self._rows[row]], mask)
 
     def is_intact(self, row: int) -> bool:
         """Compare one row with its checksums."""
@@ -106,7 +122,7 @@ class Cache:
         return mask is None or zlib.crc32(mask.data) == self._mask_checksums[self._place[row]]
 
     def verify(self) -> None:
-        """Read every row and compare it with the checksums of the day it was written.
+        """Read every row that it shows, and compare it with the checksums of when it was written.
 
         Raises:
             CacheError: Rows are damaged. Their numbers are listed, which are positions in the
@@ -214,9 +230,15 @@ class _ArrayFile:
 
 
 def read_digests(folder: Path) -> Sequence[str]:
-    """Read which rows a cache holds; a ``Cache`` does not keep them, since they need memory."""
-    digests: list[str] = _read_facts(folder)["rows"]
-    return digests
+    """Read which rows a folder holds; a ``Cache`` does not keep them, since they need memory.
+
+    Raises:
+        CacheError: The record of the cache is missing or damaged.
+    """
+    with suppress(*_DAMAGES):
+        digests: list[str] = _read_facts(folder)["rows"]
+        return digests
+    raise CacheError(folder, "open", f"damaged; {_REMEDY}")
 
 
 def _read_facts(folder: Path) -> dict[str, Any]:

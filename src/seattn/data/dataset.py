@@ -187,7 +187,7 @@ class DicomDataset(Dataset[Any]):
                 raise DicomError(name, "channels", reason)
 
     def verify_cache(self) -> None:
-        """Read the whole cache and compare each row with its checksum.
+        """Read the images of the dataset from the cache, and compare each with its checksum.
 
         Raises:
             CacheError: Rows are damaged: their positions are listed.
