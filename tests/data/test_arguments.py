@@ -57,6 +57,8 @@ def test_a_window_is_two_numbers(index, window):
         ("units", "hounsfield"),
         ("segment", "1"),
         ("segment", 0),
+        ("voi", -1),
+        ("voi", "1"),
     ],
 )
 def test_a_dataset_names_what_is_wrong_before_it_reads(index, name, value):
@@ -78,6 +80,13 @@ def test_equal_settings_are_spelt_alike():
 def test_limits_are_limits(index):
     with pytest.raises(TypeError, match=r"`limits` \(=5\)"):
         read_dicom(index.root / index.rows[0].path, limits=5)
+    with pytest.raises(TypeError, match=r"`limits` \(=5\)"):
+        DicomDataset(index, limits=5)
+
+
+def test_a_dataset_takes_no_voi_with_a_window(index):
+    with pytest.raises(ValueError, match=r"`voi` \(=1\) chooses a window of the file"):
+        DicomDataset(index, voi=1, window=WINDOW)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from seattn.data.cache import build_cache as build_cache_and_index
 from seattn.data.cache_build import CacheBuild
 from seattn.data.errors import CacheError
 from seattn.data.index import DicomIndex
+from seattn.data.limits import DicomLimits
 from seattn.data.preprocess import Preprocessing
 from tests.data.ct_folder import WINDOW, make_ct_folder, scan, write_ct
 from tests.data.files import write_dicom
@@ -226,6 +227,7 @@ def test_a_damaged_cache_is_not_taken_for_one_that_holds_a_part(index, folder, n
         Preprocessing(size=(16, 12), window=(400.0, 1801.0)),
         Preprocessing(size=(16, 12), units="minmax"),
         Preprocessing(size=(16, 12), window=WINDOW, bone_mask=True),
+        Preprocessing(size=(16, 12), window=WINDOW, force=True),
     ],
 )
 def test_every_setting_is_part_of_the_key(index, folder, decoded, other):
@@ -235,6 +237,14 @@ def test_every_setting_is_part_of_the_key(index, folder, decoded, other):
     assert len(set(decoded)) == 8
     assert cache.folder.parent != one.folder.parent
     assert len(complete_caches(folder)) == 2
+
+
+def test_limits_are_no_part_of_the_key(index, folder, decoded):
+    one = build_cache(index, PREPROCESSING, folder)
+    decoded.clear()
+    generous = replace(PREPROCESSING, limits=DicomLimits(samples=2**30))
+    assert build_cache(index, generous, folder).folder == one.folder
+    assert decoded == []
 
 
 def test_the_type_and_the_versions_are_part_of_the_key(index, folder, decoded, monkeypatch):

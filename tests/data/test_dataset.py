@@ -16,11 +16,14 @@ from seattn.data import preprocess as preprocess_module
 from seattn.data.dataset import DicomDataset
 from seattn.data.dicom import read_dicom
 from seattn.data.errors import CacheError, DicomError
+from seattn.data.index import DicomIndex
+from seattn.data.limits import DicomLimits
 from seattn.data.roi import bone_mask
 from seattn.data.sample import Sample
 from seattn.data.split import split_by_patient
 from seattn.data.transforms import RandomAffine, RandomContrast, RandomNoise, augment
 from tests.data.ct_folder import SHAPE, WINDOW, make_ct_folder, only, write_ct
+from tests.data.files import write_dicom
 
 
 @pytest.fixture(scope="module")
@@ -248,6 +251,44 @@ def test_positions_out_of_range_are_errors_and_iteration_ends(dataset):
     with pytest.raises(IndexError):
         dataset.batch([0, -13])
     assert len(list(dataset)) == 12
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_voi_force_and_limits_are_those_of_read_dicom(tmp_path, cached):
+    values = np.arange(256, dtype=np.int16).reshape(16, 16)
+    windows = {"WindowCenter": [40, 128], "WindowWidth": [60, 256]}
+    path = write_dicom(tmp_path / "a.dcm", values, **windows)
+    index = DicomIndex.scan(tmp_path, key="k", progress=False)
+    options = {"size": 16, "cache": tmp_path / "cache" if cached else None}
+    if cached:
+        options["dtype"] = "float32"
+    images = [read_dicom(path, voi=voi).pixels for voi in (0, 1)]
+    assert not torch.equal(*images)
+    for voi in (0, 1):  # in one folder, so that a cache of the other is there
+        assert torch.equal(DicomDataset(index, voi=voi, **options)[0].image, images[voi])
+    with pytest.raises(DicomError, match=r"`voi` \(=2\) must be in 0\.\.1"):
+        DicomDataset(index, voi=2, **options)[0]
+
+    path.write_bytes(path.read_bytes()[132:])  # no preamble, no prefix
+    status = path.stat()
+    row = replace(index.rows[0], size=status.st_size, mtime_ns=status.st_mtime_ns)
+    index = replace(index, rows=(row,))
+    with pytest.raises(DicomError, match="no DICOM prefix"):
+        DicomDataset(index, **options)[0]
+    with pytest.raises(DicomError, match="more than the limit of 255"):
+        DicomDataset(index, force=True, limits=DicomLimits(samples=255), **options)[0]
+    assert torch.equal(DicomDataset(index, force=True, **options)[0].image, images[0])
+
+
+def test_bones_are_found_with_the_same_force_and_limits(tmp_path):
+    values = np.arange(256, dtype=np.int16).reshape(16, 16)
+    rescale = {"RescaleIntercept": 0, "RescaleSlope": 1, "RescaleType": "HU"}
+    path = write_dicom(tmp_path / "a.dcm", values, **rescale)
+    (row,) = DicomIndex.scan(tmp_path, key="k", progress=False).rows
+    expected = DicomDataset(DicomIndex(tmp_path, (row,)), size=16, bone_mask=True)[0].image
+    path.write_bytes(path.read_bytes()[132:])
+    forced = DicomDataset(DicomIndex(tmp_path, (row,)), size=16, bone_mask=True, force=True)
+    assert torch.equal(forced[0].image, expected)
 
 
 def test_pickles_and_copies_give_the_same_batches(dataset):

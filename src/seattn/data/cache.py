@@ -61,8 +61,8 @@ def build_cache(
     safe while they are in use on a system like Linux.
 
     A row is known by its path, frame, size, time of change and the hash of its pixels, and by the
-    path, size and time of change of its mask. The preprocessing counts with all its settings,
-    ``dtype``, and the versions of this library, torch and the decoders.
+    path, size and time of change of its mask. The preprocessing counts with all its settings
+    but ``limits``, ``dtype``, and the versions of this library, torch and the decoders.
 
     Args:
         index: The images.
@@ -86,7 +86,9 @@ def build_cache(
         ValueError: The index is empty, or an argument is not possible or does not fit the images.
     """
     _check_arguments(index, preprocessing, dtype, workers, on_error)
-    settings = asdict(preprocessing) | {
+    settings = asdict(preprocessing)
+    del settings["limits"]  # no pixel depends on them
+    settings |= {
         "format": _FORMAT,
         "dtype": dtype,
         "versions": {name: _version(name) for name in _DISTRIBUTIONS},

@@ -15,6 +15,7 @@ from seattn.data.cache import Cache, CacheDtype, build_cache
 from seattn.data.dicom import Units
 from seattn.data.errors import DicomError
 from seattn.data.index import DicomIndex, OnError
+from seattn.data.limits import DicomLimits
 from seattn.data.preprocess import Preprocessing
 from seattn.data.sample import Sample
 
@@ -40,6 +41,11 @@ class DicomDataset(Dataset[Any]):
         window: As in ``read_dicom``: (center, width) for every image, or None for the file's own.
         bone_mask: Whether to set what lies outside the bones to 0, as Wang et al. (2024) do; of
             images in Hounsfield units only. ``seattn.data.roi.bone_mask`` finds the bones.
+        voi: As in ``read_dicom``: which of the windows or VOI LUTs that a file declares.
+        force: As in ``read_dicom``: whether files without the prefix of PS3.10 are read. A scan
+            leaves them out, so they are in an index that you made yourself.
+        limits: As in ``read_dicom``: how much a file may ask for. What a cache holds already is
+            taken from there whatever the limits.
         cache: A folder for decoded images, see ``seattn.data.cache.build_cache``; None decodes
             each image whenever it is asked for.
         segment: Where masks are DICOM segmentations: the number of the segment; None if each file
@@ -65,7 +71,7 @@ class DicomDataset(Dataset[Any]):
 
     Raises:
         CacheError: With a cache: files cannot be used; all of them are listed.
-        TypeError: ``index`` is no ``DicomIndex``.
+        TypeError: ``index`` is no ``DicomIndex``, or ``limits`` no ``DicomLimits``.
         ValueError: An argument is not possible, two contradict each other, or with a cache the
             index is empty.
 
@@ -93,6 +99,9 @@ class DicomDataset(Dataset[Any]):
         window: Sequence[float] | None = None,
         bone_mask: bool = False,
         segment: int | None = None,
+        voi: int = 0,
+        force: bool = False,
+        limits: DicomLimits = DicomLimits(),  # noqa: B008
         cache: str | os.PathLike[str] | None = None,
         dtype: CacheDtype = "uint8",
         as_float: bool = True,
@@ -120,6 +129,9 @@ class DicomDataset(Dataset[Any]):
             window=window,
             bone_mask=bone_mask,
             segment=segment,
+            voi=voi,
+            force=force,
+            limits=limits,
         )
         self._cache: Cache | None = None
         if cache is not None:

@@ -20,7 +20,15 @@ from seattn.data.limits import DicomLimits
 from seattn.data.meta import DicomMeta, describe
 from seattn.data.picture import Units, make_picture
 
-__all__ = ["DicomImage", "DicomMeta", "Units", "check_units", "read_dicom", "read_image"]
+__all__ = [
+    "DicomImage",
+    "DicomMeta",
+    "Units",
+    "check_choices",
+    "check_units",
+    "read_dicom",
+    "read_image",
+]
 
 Array = npt.NDArray[np.generic]
 
@@ -127,8 +135,10 @@ def read_image(
     redact_paths: bool = False,
 ) -> DicomImage:
     """Read one image as ``read_dicom`` does; of the file that was the last, without its header."""
+    if frame is not None and not isinstance(frame, int):
+        raise TypeError(f"`frame` (={frame!r}) must be an int, or None for all frames.")
     window = check_units(units, window)
-    _check_choices(units, window, frame, voi, limits)
+    check_choices(units, window, voi, limits)
     file_path = Path(path)
     name = "(path withheld)" if redact_paths else file_path
     with quiet_pydicom:
@@ -165,9 +175,8 @@ def check_units(units: str, window: object) -> tuple[float, float] | None:
     return center, width
 
 
-def _check_choices(units: str, window: object, frame: object, voi: object, limits: object) -> None:
-    if frame is not None and not isinstance(frame, int):
-        raise TypeError(f"`frame` (={frame!r}) must be an int, or None for all frames.")
+def check_choices(units: str, window: object, voi: object, limits: object) -> None:
+    """Raise where ``voi`` is not possible, or ``limits`` are none."""
     if not isinstance(voi, int) or voi < 0:
         raise ValueError(f"`voi` (={voi!r}) must be an int, 0 or more.")
     if voi and (units != "window" or window is not None):

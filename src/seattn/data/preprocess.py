@@ -1,7 +1,8 @@
 """From one row of an index to what a network sees: read, mask the bones, resize."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -9,10 +10,11 @@ import torch.nn.functional as F
 
 from seattn.data import roi
 from seattn.data.arguments import check_whole
-from seattn.data.dicom import Units, check_units, read_image
+from seattn.data.dicom import Units, check_choices, check_units, read_image
 from seattn.data.errors import DicomError
 from seattn.data.index import IndexRow
 from seattn.data.last_file import LastFile
+from seattn.data.limits import DicomLimits
 from seattn.data.mask_file import read_mask
 
 __all__ = ["Preprocessing"]
@@ -31,9 +33,13 @@ class Preprocessing:
         window: As in ``read_dicom``.
         bone_mask: Whether what ``bone_mask`` leaves out becomes 0. For images in 0..1 only.
         segment: Which segment of a mask that is a DICOM segmentation, as in ``read_mask``.
+        voi: As in ``read_dicom``.
+        force: As in ``read_dicom``.
+        limits: As in ``read_dicom``; they decide whether there is an image, not what it is.
 
     Raises:
-        ValueError: ``size`` or ``segment`` is not positive, ``units`` or ``window`` is not
+        TypeError: ``limits`` is no ``DicomLimits``.
+        ValueError: ``size`` or ``segment`` is not positive, ``units``, ``window`` or ``voi`` is not
             possible, or ``bone_mask`` is asked for where 0 is not black.
     """
 
@@ -42,6 +48,9 @@ class Preprocessing:
     window: Sequence[float] | None = None
     bone_mask: bool = False
     segment: int | None = None
+    voi: int = 0
+    force: bool = False
+    limits: DicomLimits = field(default_factory=DicomLimits)
 
     def __post_init__(self) -> None:
         """Check what can be checked without an image."""
@@ -51,9 +60,11 @@ class Preprocessing:
             check_whole("size", side, least=1)
         if self.segment is not None:
             check_whole("segment", self.segment, least=1)
+        check_choices(self.units, self.window, self.voi, self.limits)
         # One spelling for equal settings, since they name a cache.
         object.__setattr__(self, "size", tuple(map(int, self.size)))
         object.__setattr__(self, "window", check_units(self.units, self.window))
+        object.__setattr__(self, "force", bool(self.force))
         if self.bone_mask and not self.unit_range:
             raise ValueError(
                 "`bone_mask` sets the background to 0, which is not black in "
@@ -109,10 +120,11 @@ class Preprocessing:
         raise error  # out here, it carries no other whose text names the file
 
     def _read(self, file: LastFile, path: Path, frame: int) -> torch.Tensor:
-        image = read_image(file, path, units=self.units, window=self.window, frame=frame)
+        read = partial(read_image, file, path, frame=frame, force=self.force, limits=self.limits)
+        image = read(units=self.units, window=self.window, voi=self.voi)
         if not self.bone_mask:
             return image.pixels.float()
-        hu = read_image(file, path, units="modality", frame=frame)
+        hu = read(units="modality")
         if hu.meta.units != "HU":
             raise DicomError(path, "bone mask", "the values are not in Hounsfield units")
         return image.pixels.float() * roi.bone_mask(hu.pixels)
