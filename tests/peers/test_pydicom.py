@@ -6,17 +6,26 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import data_store
 import numpy as np
 import pydicom
 import pytest
 from pydicom import Dataset, dcmread
+from pydicom.dataset import FileMetaDataset
 from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, apply_windowing
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from seattn.data import DicomError, read_dicom
+from seattn.data import DicomError, NotDicomError, read_dicom
 from tests.data.files import items, write_dicom
 
-# The test files in pydicom's wheel; its function to find them would download more.
-PATHS = sorted((Path(pydicom.__file__).parent / "data" / "test_files").glob("*.dcm"))
+# The test files in pydicom's wheel, and those that it keeps in a package of its own.
+DATA = Path(data_store.__file__).parent / "data"
+PATHS = [
+    *sorted((Path(pydicom.__file__).parent / "data" / "test_files").glob("*.dcm")),
+    *sorted(path for path in DATA.iterdir() if path.suffix in {"", ".dcm"} and path.is_file()),
+]
+
+ENHANCED = "SharedFunctionalGroupsSequence"  # whose values pydicom's functions do not look for
 
 
 def decoded(path: Path) -> tuple[Dataset, np.ndarray] | None:
@@ -54,16 +63,47 @@ def test_every_file_of_pydicom_reads_as_pydicom_reads_it_or_is_refused_as_it_ref
     if ds.PhotometricInterpretation == "PALETTE COLOR":
         colour = apply_color_lut(stored, ds)
         colour = colour / np.iinfo(colour.dtype).max
-        pixels = read_dicom(path).pixels
-        assert np.allclose(np.moveaxis(pixels.numpy(), 0, -1), colour, rtol=0, atol=1e-6)
-    elif ds.SamplesPerPixel == 1 and "PixelPaddingValue" not in ds:
+        pixels = np.moveaxis(read_dicom(path, frame=None).pixels.numpy(), 1, -1)
+        assert np.allclose(pixels.reshape(colour.shape), colour, rtol=0, atol=1e-6)
+    elif ds.SamplesPerPixel == 1 and "PixelPaddingValue" not in ds and ENHANCED not in ds:
         values = apply_modality_lut(stored, ds)
         ours = read_dicom(path, units="modality", frame=None).pixels.numpy()
         assert np.allclose(ours.reshape(values.shape), values, rtol=1e-6, atol=0)
 
 
 def test_enough_files_were_really_compared() -> None:
-    assert sum(decoded(path) is not None for path in PATHS) >= 55
+    assert sum(decoded(path) is not None for path in PATHS) >= 115
+
+
+def test_an_enhanced_ct_is_in_its_own_units() -> None:
+    path = DATA / "eCT_Supplemental.dcm"
+    frames = read_dicom(path, units="modality", frame=None).pixels
+    stored = dcmread(path).pixel_array
+    assert [(frame.min(), frame.max()) for frame in frames] == [(-1024, 172), (-1024, 148)]
+    assert np.array_equal(frames[:, 0].numpy(), stored.astype(np.float32) - 1024)
+
+
+def test_a_real_modality_lut_and_a_real_voi_lut() -> None:
+    ds = dcmread(DATA / "mlut_18.dcm")
+    values = read_dicom(DATA / "mlut_18.dcm", units="modality").pixels[0].numpy()
+    assert (values.min(), values.max()) == (0, 65535)
+    assert np.array_equal(values, apply_modality_lut(ds.pixel_array, ds))
+    ds = dcmread(DATA / "vlut_04.dcm")
+    expected = apply_voi_lut(apply_modality_lut(ds.pixel_array, ds), ds) / 65535
+    assert np.allclose(read_dicom(DATA / "vlut_04.dcm").pixels[0], expected, rtol=0, atol=1e-6)
+
+
+def test_a_file_without_a_prefix_is_read_on_request() -> None:
+    path = DATA / "OT-PAL-8-face.dcm"
+    with pytest.raises(NotDicomError):
+        read_dicom(path)
+    ds = dcmread(path, force=True)
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = (
+        ImplicitVRLittleEndian if ds.original_encoding[0] else ExplicitVRLittleEndian
+    )
+    ours = read_dicom(path, units="stored", force=True).pixels[0].numpy()
+    assert np.array_equal(ours, ds.pixel_array)
 
 
 def window_range(ds: Dataset) -> tuple[float, float]:
