@@ -183,6 +183,18 @@ def test_a_constant_map_of_one_pixel_in_a_batch_of_one(factory, shape, value):
 
 
 @takes()
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("value", [0.0, 1.0, 100.0])
+def test_a_map_of_one_pixel_is_finite_in_half_precision(factory, shape, dtype, value):
+    x = torch.full((1, 16) + (1,) * (len(shape) - 2), value, dtype=dtype, requires_grad=True)
+    y = factory(16).eval().to(dtype)(x)
+    y.sum().backward()
+    assert y.dtype == dtype
+    assert y.isfinite().all()
+    assert x.grad.isfinite().all()
+
+
+@takes()
 def test_input_of_another_layout_is_refused(factory, shape):
     block = factory(16)
     for wrong in ((2, 15, *shape[2:]), (2, 16), (16,)):

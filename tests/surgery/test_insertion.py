@@ -210,6 +210,17 @@ def test_hooks_are_kept_and_see_what_they_saw():
     assert all(map(torch.equal, seen, plain))
 
 
+def test_backward_hooks_are_kept_and_see_what_they_saw():
+    model, x, seen = small_resnet().eval(), torch.randn(1, 1, 18, 15), []
+    host = model.layer1[0].bn2
+    host.register_full_backward_hook(lambda module, into, out: seen.append((into[0], out[0])))
+    model(x).sum().backward()
+    insert_attention(model, ECABlock)
+    model(x).sum().backward()
+    plain, attended = seen
+    assert all(map(torch.equal, attended, plain))
+
+
 def test_random_numbers_gradients_and_modes_are_left_alone():
     class Noisy(UserNet):
         def forward(self, x: Tensor) -> Tensor:
