@@ -2,6 +2,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from seattn.explain import overlay
 from seattn.explain.colours import colourise
@@ -97,6 +98,90 @@ def test_the_contour_is_the_inner_border_of_the_mask():
     assert (picture[~drawn] == 0).all()
 
 
+def drawn_in(picture, colour):
+    return (picture == colour).all(-1)
+
+
+CYAN, MAGENTA, LIME, BLUE = (0, 255, 255), (255, 0, 255), (0, 255, 0), (64, 96, 255)
+
+
+def test_several_contours_have_a_colour_each_and_the_later_is_on_top():
+    masks = [np.zeros((9, 9), bool) for _ in range(4)]
+    for number, mask in enumerate(masks):
+        mask[number : number + 5, number : number + 5] = True
+    blank = np.zeros((9, 9))
+    picture = overlay(blank, blank, contour=[masks[0], *map(torch.from_numpy, masks[1:])])
+    alone = [drawn_in(overlay(blank, blank, contour=mask), CYAN) for mask in masks]
+    for number, colour in enumerate((CYAN, MAGENTA, LIME, BLUE)):
+        hidden = np.logical_or.reduce([*alone[number + 1 :], np.zeros((9, 9), bool)])
+        assert np.array_equal(drawn_in(picture, colour), alone[number] & ~hidden)
+    assert np.array_equal(overlay(blank, blank, contour=[]), overlay(blank, blank))
+
+
+@pytest.mark.parametrize("thickness", [1, 2, 3, 9])
+def test_a_thick_contour_is_all_within_so_many_steps_of_the_outside(thickness):
+    rng = np.random.default_rng(0)
+    mask = ndimage.binary_opening(ndimage.gaussian_filter(rng.standard_normal((40, 50)), 4) > 0)
+    padded = np.pad(mask, 1)  # beyond the image is outside
+    steps = ndimage.distance_transform_cdt(padded, metric="taxicab")[1:-1, 1:-1]
+    blank = np.zeros((40, 50))
+    drawn = drawn_in(overlay(blank, blank, contour=mask, thickness=thickness), CYAN)
+    assert np.array_equal(drawn, mask & (steps <= thickness))
+
+
+@pytest.mark.parametrize(
+    ("size", "thickness"),
+    [((20, 20), 1), ((512, 512), 1), ((749, 800), 1), ((751, 900), 2), ((2000, 1300), 3)],
+)
+def test_lines_grow_with_the_shorter_side(size, thickness):
+    blank = np.zeros(size, np.uint8)
+    given = overlay(blank, blank, contour=np.ones(size))
+    assert np.array_equal(given, overlay(blank, blank, contour=np.ones(size), thickness=thickness))
+    assert drawn_in(given, CYAN)[: size[0] // 2, size[1] // 2].sum() == thickness
+
+
+def test_boxes_are_half_open_and_reach_the_borders_of_the_image():
+    blank = np.zeros((6, 8))
+    whole = drawn_in(overlay(blank, blank, boxes=[[0, 0, 8, 6]]), CYAN)
+    expected = np.ones((6, 8), bool)
+    expected[1:-1, 1:-1] = False
+    assert np.array_equal(whole, expected)
+    corner = drawn_in(overlay(blank, blank, boxes=[[7, 5, 8, 6]]), CYAN)  # the last pixel
+    assert np.argwhere(corner).tolist() == [[5, 7]]
+    inner = drawn_in(overlay(blank, blank, boxes=[[2, 1, 6, 4]]), CYAN)  # x first
+    rows, columns = np.nonzero(inner)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (1, 3, 2, 5)
+    assert inner.sum() == 3 * 4 - 1 * 2
+
+
+def test_a_pixel_that_a_box_covers_in_part_is_inside():
+    blank = np.zeros((6, 8))
+    fraction = overlay(blank, blank, boxes=torch.tensor([[1.9, 2.8, 5.1, 4.2]]))
+    assert np.array_equal(fraction, overlay(blank, blank, boxes=[[1, 2, 6, 5]]))
+
+
+def test_boxes_equal_the_contours_of_their_masks_in_the_next_colour():
+    image, cam = torch.rand(3, 20, 30), torch.rand(3, 20, 30)
+    masks = np.zeros((3, 20, 30), bool)
+    masks[0, 2:9, 4:20] = masks[2, 10:20, 0:5] = True
+    boxes = [[[4, 2, 20, 9]], [], [[0, 10, 5, 20]]]
+    for thickness in (1, 2):
+        given = overlay(image, cam, boxes=boxes, thickness=thickness)
+        assert np.array_equal(given, overlay(image, cam, contour=masks, thickness=thickness))
+    beside = overlay(image, cam, contour=np.zeros((3, 20, 30)), boxes=boxes)
+    assert np.array_equal(
+        drawn_in(beside, MAGENTA), drawn_in(overlay(image, cam, boxes=boxes), CYAN)
+    )
+
+
+def test_an_image_may_have_many_boxes_or_none():
+    blank = np.zeros((10, 10))
+    both = overlay(blank, blank, boxes=np.array([[0, 0, 3, 3], [5, 5, 9, 9]]))
+    assert drawn_in(both, CYAN).sum() == 8 + 12
+    assert np.array_equal(overlay(blank, blank, boxes=[]), overlay(blank, blank))
+    assert np.array_equal(overlay(blank, blank, boxes=np.empty((0, 4))), overlay(blank, blank))
+
+
 def test_the_inputs_are_not_changed():
     image, cam, mask = torch.rand(1, 5, 5), torch.rand(5, 5), torch.eye(5)
     before = image.clone(), cam.clone(), mask.clone()
@@ -123,7 +208,23 @@ def test_the_inputs_are_not_changed():
         ({"vmax": 0.0}, ValueError, r"`vmax` \(=0.0\) must be greater than 0"),
         ({"vmax": float("nan")}, ValueError, r"`vmax` \(=nan\) must be"),
         ({"cmap": "jet"}, ValueError, r"`cmap` 'jet' not found; choose one of \['inferno'"),
-        ({"contour": torch.ones(4, 5)}, ValueError, r"`contour` \(shape \(4, 5\)\) must have"),
+        ({"contour": torch.ones(4, 5)}, ValueError, r"`contour` 0 \(shape \(4, 5\)\) must have"),
+        ({"contour": [torch.ones(4, 4), torch.ones(4)]}, ValueError, r"`contour` 1 \(shape \(4,\)"),
+        ({"contour": [torch.ones(4, 4)] * 5}, ValueError, "`contour` has 5 regions; 4 colours"),
+        ({"thickness": 0}, ValueError, r"`thickness` \(=0\) must be 1"),
+        ({"boxes": [0, 0, 1, 1]}, ValueError, r"`boxes` \(shape \(4,\)\) must be \(K, 4\)"),
+        ({"boxes": [[0, 0, 1]]}, ValueError, r"`boxes` \(shape \(1, 3\)\) must be \(K, 4\)"),
+        ({"boxes": [[0, 0, 5, 4]]}, ValueError, r"`boxes` \(0, 0, 5, 4\) must have 0 <= x0"),
+        ({"boxes": [[0, 0, 4, 4.1]]}, ValueError, r"`boxes` \(0, 0, 4, 4\.1\)"),
+        ({"boxes": [[-1, 0, 4, 4]]}, ValueError, r"`boxes` \(-1, 0, 4, 4\)"),
+        ({"boxes": [[2, 0, 2, 4]]}, ValueError, r"`boxes` \(2, 0, 2, 4\)"),
+        ({"boxes": [[0, 3, 2, 1]]}, ValueError, r"`boxes` \(0, 3, 2, 1\)"),
+        ({"boxes": [[0, 0, 2, np.nan]]}, ValueError, r"`boxes` \(0, 0, 2, nan\)"),
+        (
+            {"image": torch.ones(2, 4, 4), "cam": torch.ones(2, 4, 4), "boxes": [[[0, 0, 1, 1]]]},
+            ValueError,
+            "`boxes` has 1 entries for 2 images",
+        ),
     ],
 )  # fmt: skip
 def test_wrong_arguments_are_errors(change, error, message):

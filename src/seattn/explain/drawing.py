@@ -1,18 +1,15 @@
 """Heat maps on images, in numpy alone."""
 
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from seattn.explain.colours import colourise
+from seattn.explain.outlines import Array, draw_outlines, to_numpy
 
 __all__ = ["overlay"]
-
-Array: TypeAlias = Tensor | NDArray[Any]
-
-CONTOUR_COLOUR = (0, 255, 255)  # cyan: in neither colour map, nor in a grey image
 
 
 def overlay(
@@ -22,7 +19,9 @@ def overlay(
     alpha: float = 0.5,
     cmap: str = "inferno",
     vmax: float | None = None,
-    contour: Array | None = None,
+    contour: Array | Sequence[Array] | None = None,
+    boxes: Array | Sequence[Any] | None = None,
+    thickness: int | None = None,
 ) -> NDArray[np.uint8]:
     """Lay a heat map over an image; the weaker the map, the more of the image shows.
 
@@ -38,8 +37,15 @@ def overlay(
         cmap: ``"inferno"`` or ``"viridis"``.
         vmax: The value drawn at full strength. Each map's own maximum by default; give one value
             to compare the pictures of a series.
-        contour: A mask of the size of ``cam``, such as an expert's outline, whose border is drawn
-            in cyan.
+        contour: A mask of the size of ``cam``, such as an expert's region, whose border is drawn
+            in cyan; or a list of up to four, such as one from each reader, in cyan, magenta, lime
+            and blue, the later over the earlier. The line lies inside the region.
+        boxes: (K, 4), the x0, y0, x1, y1 of each box in pixels; for a batch, one such for each
+            map. They are half-open: pixel (row, column) covers row..row + 1 and column..column + 1,
+            so 0, 0, W, H is the whole image. A pixel that a box covers in part counts as inside.
+            Drawn in the next colour after those of the contours.
+        thickness: Of the lines, in pixels; by default 1 for every 500 of the image's shorter
+            side, and at least 1. A region narrower than two lines is filled.
 
     Returns:
         RGB, uint8, (H, W, 3) or (N, H, W, 3).
@@ -55,7 +61,7 @@ def overlay(
         >>> overlay(image, cam, vmax=1.0).shape
         (3, 64, 80, 3)
     """
-    heat = _to_numpy(cam).astype(np.float64)
+    heat = to_numpy(cam).astype(np.float64)
     if heat.ndim not in (2, 3):
         raise ValueError(f"`cam` (shape {heat.shape}) must be (H, W) or (N, H, W)")
     if not (heat >= 0).all() or not np.isfinite(heat).all():
@@ -64,22 +70,14 @@ def overlay(
         raise ValueError(f"`alpha` (={alpha}) must lie in 0..1")
     if vmax is not None and not 0 < vmax < np.inf:
         raise ValueError(f"`vmax` (={vmax}) must be greater than 0 and finite")
-    background = _to_rgb(_to_numpy(image), heat.shape)
+    background = _to_rgb(to_numpy(image), heat.shape)
     peak = heat.max(axis=(-2, -1), keepdims=True) if vmax is None else vmax
     strength = np.minimum(heat / np.where(peak > 0, peak, 1), 1)
     opacity = alpha * strength[..., np.newaxis]
     mixed = (1 - opacity) * background + opacity * colourise(strength, cmap)
     picture = np.rint(255 * mixed).astype(np.uint8)
-    if contour is not None:
-        picture[_border(_to_numpy(contour), heat.shape)] = CONTOUR_COLOUR
+    draw_outlines(picture, contour, boxes, thickness)
     return picture
-
-
-def _to_numpy(array: Array) -> NDArray[Any]:
-    if isinstance(array, Tensor):
-        array = array.detach().cpu()
-        return (array.double() if array.is_floating_point() else array).numpy()  # bfloat16 too
-    return np.asarray(array)
 
 
 def _to_rgb(image: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.float64]:
@@ -101,14 +99,3 @@ def _to_rgb(image: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.float64]:
             "RGB, of the same height and width, and a batch where `cam` is one"
         )
     return np.broadcast_to(image, (*shape, 3))
-
-
-def _border(mask: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Return the mask's pixels of which one of the four neighbours is outside mask or image."""
-    if mask.shape != shape:
-        raise ValueError(f"`contour` (shape {mask.shape}) must have the shape of `cam`, {shape}")
-    inside = mask.astype(bool)
-    padded = np.pad(inside, [(0, 0)] * (inside.ndim - 2) + [(1, 1), (1, 1)])
-    vertical = padded[..., :-2, 1:-1] & padded[..., 2:, 1:-1]
-    horizontal = padded[..., 1:-1, :-2] & padded[..., 1:-1, 2:]
-    return inside & ~(vertical & horizontal)
