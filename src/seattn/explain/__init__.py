@@ -10,8 +10,11 @@ from seattn.explain.agreement import (
 from seattn.explain.drawing import overlay
 from seattn.explain.gate_plot import plot_gates
 from seattn.explain.gradcam import Explanation, GradCAM
+from seattn.explain.panels import side_by_side
+from seattn.explain.png import save_pictures
 from seattn.explain.randomise import randomised_copy
 from seattn.explain.recording import Tap, tap
+from seattn.explain.slices import montage
 
 __all__ = [
     "Explanation",
@@ -21,9 +24,12 @@ __all__ = [
     "chance_level",
     "mass_in_mask",
     "mean_mask_map",
+    "montage",
     "overlay",
     "plot_gates",
     "pointing_game",
     "randomised_copy",
+    "save_pictures",
+    "side_by_side",
     "tap",
 ]
