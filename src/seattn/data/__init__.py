@@ -25,6 +25,7 @@ from seattn.data.meta import DicomMeta
 from seattn.data.phantom import make_ankle_phantom
 from seattn.data.roi import bone_mask
 from seattn.data.sample import Sample, to_float
+from seattn.data.secondary_capture import write_secondary_capture
 from seattn.data.series import DicomVolume, read_series
 from seattn.data.split import split_by_patient, split_hash
 from seattn.data.split_check import check_splits
@@ -73,4 +74,5 @@ __all__ = [
     "split_hash",
     "take_shard",
     "to_float",
+    "write_secondary_capture",
 ]
