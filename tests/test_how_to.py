@@ -11,6 +11,7 @@ PAGES = {
     "dicom_volumes": None,
     "own_folder": "1 of 120 images cannot be used",
     "patient_data": None,
+    "pictures": None,
     "splits": None,
     "weights": None,
 }
