@@ -20,7 +20,7 @@ from pydicom.uid import (
     SegmentationStorage,
 )
 
-from seattn.data import DicomError, DicomIndex, IndexRow, ScanError
+from seattn.data import DicomError, DicomIndex, IndexRow, ScanError, write_secondary_capture
 from seattn.data import scan as scan_module
 from seattn.data.pseudonym import patient_pseudonym, pseudonym
 from tests.data.files import items, write_dicom
@@ -139,6 +139,7 @@ def test_what_is_no_image_is_skipped_with_its_reason(tmp_path: Path) -> None:
     write_dicom(tmp_path / "scout", PIXELS, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
     write_dicom(tmp_path / "mask", PIXELS, SOPClassUID=SegmentationStorage)
     write_dicom(tmp_path / "dose", PIXELS, SOPClassUID=RTDoseStorage)
+    write_secondary_capture(tmp_path / "overlay", np.zeros((4, 4, 3), np.uint8))
     report = dcmread(write_dicom(tmp_path / "report", PIXELS, SOPClassUID=BasicTextSRStorage))
     for tag in ("PixelData", "Rows", "Columns"):
         del report[tag]
@@ -151,6 +152,7 @@ def test_what_is_no_image_is_skipped_with_its_reason(tmp_path: Path) -> None:
         "scout": (True, "a localizer, not a slice"),
         "mask": (True, "a segmentation, not an image"),
         "dose": (True, "a dose distribution, not an image"),
+        "overlay": (True, "a picture made for people, not for diagnosis"),
         "report": (True, "an object without pixels"),
     }
 

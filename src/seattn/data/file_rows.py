@@ -12,6 +12,7 @@ from seattn.data.errors import DicomError, HeaderError, NoImageError, NotDicomEr
 from seattn.data.header import Header, burned_in, open_regular, read_header
 from seattn.data.pseudonym import patient_pseudonym, pseudonym
 from seattn.data.records import Failure, IndexRow
+from seattn.data.secondary_capture import NOT_FOR_DIAGNOSIS
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -28,6 +29,7 @@ _TAGS = (
     "SOPInstanceUID",
     "FrameOfReferenceUID",
     "BurnedInAnnotation",
+    "DerivationDescription",
     "ImageType",
     "ImageOrientationPatient",
     "ViewPosition",
@@ -101,6 +103,8 @@ def _rows_of(path: Path, file: BinaryIO, name: str, key: bytes) -> tuple[str, li
         raise NoImageError(path, "header", _NOT_IMAGES[kind])
     if "LOCALIZER" in (dataset.get("ImageType") or ()):
         raise NoImageError(path, "header", "a localizer, not a slice")
+    if str(dataset.get("DerivationDescription") or "").endswith(NOT_FOR_DIAGNOSIS):
+        raise NoImageError(path, "header", "a picture made for people, not for diagnosis")
     patient, study, series, frame_of_reference = _pseudonyms(path, dataset, key)
     pixels = _hash_pixels(header, key)
     status = os.fstat(file.fileno())

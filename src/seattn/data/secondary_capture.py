@@ -22,7 +22,7 @@ from seattn.data.terms import term
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-__all__ = ["write_secondary_capture"]
+__all__ = ["NOT_FOR_DIAGNOSIS", "write_secondary_capture"]
 
 _REQUIRED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID")
 _PATIENT = (  # C.7.1.1
@@ -43,8 +43,8 @@ _LOSSY = (
     "LossyImageCompressionMethod",
 )
 _OTHER = ("BurnedInAnnotation", "Laterality", "NumberOfFrames")
-_WARNING = ", not for diagnosis"
-_LONGEST = 64 - len(_WARNING)  # characters of a Series Description (PS3.5 section 6.2, LO)
+NOT_FOR_DIAGNOSIS = ", not for diagnosis"
+_LONGEST = 64 - len(NOT_FOR_DIAGNOSIS)  # characters of a Series Description (PS3.5 section 6.2, LO)
 
 
 def write_secondary_capture(
@@ -64,8 +64,8 @@ def write_secondary_capture(
     It is a Secondary Capture Image (PS3.3 section A.8.1; C.8.6.1, C.8.6.2): RGB, not compressed,
     with (0008,0008) *Image Type* DERIVED and SECONDARY, and "not for diagnosis" in (0008,2111)
     *Derivation Description*, in (0008,103E) *Series Description* and in (0020,4000) *Image
-    Comments*. Its (0008,0060) *Modality* is OT: it is not an image of the scanner. Keep it out of
-    the folders of your images, or it becomes one of them.
+    Comments*. Its (0008,0060) *Modality* is OT: it is not an image of the scanner, and
+    ``DicomIndex.scan`` passes over it.
 
     Args:
         path: The file to write.
@@ -231,7 +231,7 @@ def _set_series(ds: "Dataset", description: str, series: str | None, number: int
     ds.Modality = "OT"
     ds.SeriesInstanceUID = series or generate_uid()
     ds.SeriesNumber = None
-    ds.SeriesDescription = ds.DerivationDescription = description + _WARNING
+    ds.SeriesDescription = ds.DerivationDescription = description + NOT_FOR_DIAGNOSIS
     ds.ConversionType = "WSD"
     ds.SecondaryCaptureDeviceManufacturer = "seattn"
     ds.InstanceNumber = int(number)
