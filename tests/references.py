@@ -339,6 +339,54 @@ def mass_in_mask(cam: Tensor, mask: Tensor) -> list[float]:
     return shares
 
 
+def near_mask(mask: Tensor, tolerance: float, spacing: Sequence[float]) -> Tensor:
+    """The pixels whose distance to a pixel of the mask is at most the tolerance, pair by pair."""
+    near = torch.zeros(mask.shape, dtype=torch.bool)
+    for case, *pixel in itertools.product(*map(range, mask.shape)):
+        marked = mask[case].nonzero().tolist()
+        scaled = [[(a - b) * s for a, b, s in zip(pixel, q, spacing, strict=True)] for q in marked]
+        near[(case, *pixel)] = any(math.hypot(*way) <= tolerance + 1e-9 for way in scaled)
+    return near
+
+
+def strongest(values: Sequence[float], count: int) -> list[float]:
+    """How much of each pixel is among the strongest above 0, place by place; ties share theirs."""
+    marks, places = [0.0] * len(values), count
+    for level in sorted({v for v in values if v > 0}, reverse=True):
+        tied = [i for i, v in enumerate(values) if v == level]
+        for i in tied:
+            marks[i] = min(1.0, places / len(tied))
+        places = max(0, places - len(tied))
+    return marks
+
+
+def overlap(marks: Sequence[float], inside: Sequence[bool]) -> tuple[float, float]:
+    """IoU and Dice of marked pixels, some of which are fractions, and a mask that is not empty."""
+    shared = math.fsum(w for w, m in zip(marks, inside, strict=True) if m)
+    both = math.fsum(marks) + sum(inside)
+    return shared / (both - shared), 2 * shared / both
+
+
+def connected_regions(mask: Tensor, *, diagonal: bool) -> Tensor:
+    """Label map of one mask ``(*spatial)``, by flooding from each pixel in order."""
+    labels, found = torch.zeros(mask.shape, dtype=torch.int64), 0
+    for start in itertools.product(*map(range, mask.shape)):
+        if not mask[start] or labels[start]:
+            continue
+        found += 1
+        labels[start], wet = found, [start]
+        while wet:
+            here = wet.pop()
+            for step in itertools.product((-1, 0, 1), repeat=mask.dim()):
+                there = tuple(h + d for h, d in zip(here, step, strict=True))
+                inside = all(0 <= t < size for t, size in zip(there, mask.shape, strict=True))
+                touching = diagonal or sum(map(abs, step)) == 1
+                if inside and touching and mask[there] and not labels[there]:
+                    labels[there] = found
+                    wet.append(there)
+    return labels
+
+
 # ---- metrics --------------------------------------------------------------------------------
 
 

@@ -8,30 +8,25 @@ map, and of the mean mask of the training images.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import nn
 
-from seattn.data import DicomDataset, Sample
+from seattn.data import DicomDataset
 from seattn.explain import (
     GradCAM,
-    centre_map,
-    chance_level,
-    mass_in_mask,
+    LocalisationScore,
+    localisation_report,
     mean_mask_map,
-    pointing_game,
     randomised_copy,
 )
 
 __all__ = ["Agreement", "Measure", "agreement", "annotated", "cams"]
 
 SMALLEST_GRID = 4
-FEWEST_PATIENTS = 5
 NOT_ANNOTATED = 255
-RESAMPLES = 2000
+MEASURES = ("pointing_game", "mass_in_mask")
 
 
 @dataclass(frozen=True)
@@ -45,6 +40,7 @@ class Measure:
         controls: Its mean for each control.
         differences: For each control, the 95 % interval of (network - control), from patients
             drawn again 2000 times.
+        beats_all_controls: Whether every interval lies above 0.
     """
 
     name: str
@@ -52,11 +48,7 @@ class Measure:
     model: float
     controls: dict[str, float]
     differences: dict[str, tuple[float, float]]
-
-    @property
-    def beats_all_controls(self) -> bool:
-        """Whether every interval lies above 0."""
-        return all(low > 0 for low, _ in self.differences.values())
+    beats_all_controls: bool
 
     @property
     def verdict(self) -> str:
@@ -112,57 +104,28 @@ def agreement(
     if min(grid) < SMALLEST_GRID:
         cells = "x".join(map(str, grid))
         return Agreement(images, clusters, grid, reason=f"maps of {cells} cells are too coarse")
-    if clusters < FEWEST_PATIENTS:
-        reason = f"{clusters} annotated test patients are too few for an interval"
+    found = localisation_report(
+        maps,
+        test.batch(positions).mask[:, 0] == 1,
+        randomised=cams(randomised_copy(network, seed), target_layer, test, positions)[0],
+        mean_mask=mean_mask_map(train.batch(examples).mask[:, 0] == 1),
+        grid=grid,
+        patients=patients,
+        measures=MEASURES,
+        seed=seed,
+    )
+    if reason := found["mass_in_mask"].value.reason:
         return Agreement(images, clusters, grid, reason=reason)
-    masks = test.batch(positions).mask[:, 0] == 1
-    controls = {
-        "randomised weights": cams(randomised_copy(network, seed), target_layer, test, positions)[
-            0
-        ],
-        "constant centre": centre_map(masks.shape[1:]).expand(masks.shape),
-        "mean training mask": mean_mask_map(_masks(train.batch(examples))).expand(masks.shape),
-    }
-    chance = float(chance_level(masks).mean())
-    measures = (
-        _measure("pointing game", pointing_game, maps, controls, masks, patients, chance, seed),
-        _measure("mass in mask", mass_in_mask, maps, controls, masks, patients, chance, seed),
-    )
-    return Agreement(images, clusters, grid, measures)
+    measures = (_measure(name, score) for name, score in found.scores.items())
+    return Agreement(images, clusters, grid, tuple(measures))
 
 
-def _masks(batch: Sample) -> torch.Tensor:
-    return batch.mask[:, 0] == 1
-
-
-def _measure(
-    name: str,
-    score: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
-    maps: torch.Tensor,
-    controls: dict[str, torch.Tensor],
-    masks: torch.Tensor,
-    patients: list[str],
-    chance: float,
-    seed: int,
-) -> Measure:
-    # A blank map has no mass anywhere: it finds nothing.
-    model = torch.nan_to_num(score(maps, masks)).numpy()
-    others = {key: torch.nan_to_num(score(m, masks)).numpy() for key, m in controls.items()}
+def _measure(name: str, score: LocalisationScore) -> Measure:
     return Measure(
-        name,
-        chance,
-        float(model.mean()),
-        {key: float(values.mean()) for key, values in others.items()},
-        {key: _interval(model - values, patients, seed) for key, values in others.items()},
+        name.replace("_", " "),
+        score.chance,
+        score.value.value,
+        dict(score.controls),
+        {control: (d.low, d.high) for control, d in score.differences.items()},
+        score.beats_all_controls,
     )
-
-
-def _interval(
-    differences: np.ndarray[tuple[int], np.dtype[np.float64]], patients: list[str], seed: int
-) -> tuple[float, float]:
-    """95 % percentile interval of the mean, patients drawn with replacement."""
-    _, group = np.unique(patients, return_inverse=True)
-    sums, counts = np.bincount(group, differences), np.bincount(group)
-    drawn = np.random.default_rng(seed).integers(0, len(sums), (RESAMPLES, len(sums)))
-    low, high = np.quantile(sums[drawn].sum(1) / counts[drawn].sum(1), [0.025, 0.975])
-    return float(low), float(high)

@@ -122,15 +122,12 @@ def _versions() -> dict[str, str]:
 
 
 def _result_facts(result: Result) -> dict[str, object]:
-    grad_cam = dataclasses.asdict(result.agreement)
-    for facts, measure in zip(grad_cam["measures"], result.agreement.measures, strict=True):
-        facts["beats_all_controls"] = measure.beats_all_controls
     return {
         "title": result.title,
         "parameters": sum(p.numel() for p in result.network.parameters()),
         "best_epoch": result.best.epoch,
         "test": result.report.to_dict(),
-        "grad_cam": grad_cam,
+        "grad_cam": dataclasses.asdict(result.agreement),
     }
 
 

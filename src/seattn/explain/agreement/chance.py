@@ -49,7 +49,7 @@ def average_precision_chance(cam: Tensor, mask: Tensor) -> Tensor:
     values, inside = flat_pair(cam, mask)
     n, chances = values.shape[1], []
     for value, k in zip(values, inside.sum(1).tolist(), strict=True):
-        tied = value.unique(return_counts=True)[1].flip(0)  # from the highest value
+        tied = value.unique(return_counts=True)[1].flip(0).double()  # from the highest value
         rank = tied.cumsum(0)
         others = (rank - 1) * (k - 1) / max(n - 1, 1)
         chances.append(float((tied / rank * (1 + others)).sum()) / n if k else math.nan)

@@ -201,8 +201,9 @@ def strongest(values: Tensor, counts: Tensor) -> Tensor:
 
     Pixels at 0 are not marked: a map with fewer above 0 marks fewer.
     """
-    last = (counts - 1).clamp(min=0).unsqueeze(1)
-    cut = values.sort(1, descending=True).values.gather(1, last)
+    cut = values.new_empty(len(values), 1)  # the smallest value that still has a place
+    for case, count in enumerate(counts.clamp(min=1).tolist()):
+        cut[case] = values[case].kthvalue(values.shape[1] + 1 - count).values
     above, tied = values > cut, values == cut
     places = (counts - above.sum(1)).clamp(min=0).double()
     marks = above + tied * (places / tied.sum(1)).unsqueeze(1)

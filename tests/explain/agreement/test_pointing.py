@@ -1,17 +1,13 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.ndimage import distance_transform_edt
 
-from seattn.explain import (
-    centre_map,
-    chance_level,
-    mass_in_mask,
-    mean_mask_map,
-    pointing_game,
-)
+from seattn.explain import chance_level, mass_in_mask, pointing_game
 from tests import references
 from tests.strategies import maps_and_masks
 
@@ -93,42 +89,60 @@ def test_wrong_maps_and_masks_are_errors(measure):
         measure(cam[0, :, 0], mask[0, :, 0])
 
 
-@pytest.mark.parametrize("shape", [(7,), (5, 8), (6, 7, 4)])
-def test_centre_map_is_a_round_bump_in_the_middle(shape):
-    bump = centre_map(shape)
-    assert bump.shape == shape
-    assert bump.dtype == torch.float32
-    for axis in range(len(shape)):
-        assert torch.equal(bump, bump.flip(axis))
-        steps = bump.narrow(axis, 0, (shape[axis] + 1) // 2).diff(dim=axis)
-        assert (steps > 0).all()
-    middle = torch.ones((), dtype=torch.bool)
-    for size in shape:
-        here = torch.zeros(size, dtype=torch.bool)
-        here[(size - 1) // 2 : size // 2 + 1] = True
-        middle = middle[..., None] & here
-    assert pointing_game(bump[None], middle[None]) == 1
+@pytest.mark.parametrize("spacing", [(1.0, 1.0), (0.3, 0.7), (2.0, 0.5, 1.1)])
+@pytest.mark.parametrize("tolerance", [0.0, 0.5, 0.9, 2.1, 40.0])
+def test_the_tolerance_is_the_exact_distance_in_mm(spacing, tolerance):
+    shape = (3, *(11, 7, 5)[: len(spacing)])
+    generator = torch.Generator().manual_seed(0)
+    mask = torch.rand(shape, generator=generator) < 0.02
+    mask.flatten(1)[:, 17] = True
+    near = references.near_mask(mask, tolerance, spacing)
+    distances = np.stack([distance_transform_edt(~m, sampling=spacing) for m in mask.numpy()])
+    assert np.array_equal(near, distances <= tolerance + 1e-9)
+    assert tolerance < 1 or not torch.equal(near, mask)
+
+    cam = torch.rand(shape, generator=generator).mul(20).round()
+    settings = {"tolerance": tolerance, "spacing": spacing}
+    torch.testing.assert_close(
+        pointing_game(cam, mask, **settings).tolist(), references.pointing_game(cam, near)
+    )
+    assert chance_level(mask, **settings).tolist() == near.double().flatten(1).mean(1).tolist()
 
 
-def test_centre_map_falls_to_exp_minus_a_half_a_quarter_of_the_shorter_side_away():
-    bump = centre_map((9, 21))  # the deviation is 9 / 4; values by hand from exp(-d^2 / (2 s^2))
-    assert bump[4, 10] == 1
-    assert bump[4, 13].item() == pytest.approx(math.exp(-9 / (2 * 2.25**2)), rel=1e-6)
-    assert bump[1, 10] == bump[4, 13] == bump[7, 10]
-    assert bump[1, 13].item() == pytest.approx(bump[4, 13].item() ** 2, rel=1e-6)
+def test_a_pixel_exactly_at_the_tolerance_hits_whatever_its_decimals():
+    mask, cam = torch.zeros(1, 1, 9), torch.zeros(1, 1, 9)
+    mask[..., 0] = cam[..., 3] = 1
+    for step in (0.1, 0.3, 0.7, 1.1):  # 3 * 0.1 > 0.3 in floating point
+        spacing = (1.0, step)
+        assert pointing_game(cam, mask, tolerance=round(3 * step, 1), spacing=spacing) == 1
+        assert pointing_game(cam, mask, tolerance=3 * step - 0.001, spacing=spacing) == 0
 
 
-def test_mean_mask_map_is_the_mean():
-    masks = torch.randint(0, 2, (5, 3, 4, 2))
-    expected = torch.zeros(3, 4, 2)
-    for mask in masks:
-        expected += mask
-    torch.testing.assert_close(mean_mask_map(masks), expected / 5)
-    torch.testing.assert_close(mean_mask_map(masks.bool()), expected / 5)
+def test_each_case_may_have_a_spacing_of_its_own():
+    mask, cam = torch.zeros(3, 1, 9), torch.zeros(3, 1, 9)
+    mask[..., 0] = cam[..., 3] = 1
+    spacing = torch.tensor([[1.0, 0.7], [1.0, 1.0], [9.0, 0.7]])
+    assert pointing_game(cam, mask, tolerance=2.5, spacing=spacing).tolist() == [1, 0, 1]
 
 
-def test_mean_mask_map_needs_binary_masks():
-    with pytest.raises(ValueError, match="`masks` holds no case"):
-        mean_mask_map(torch.zeros(0, 3, 3))
-    with pytest.raises(ValueError, match="`mask` must hold 0 and 1 only"):
-        mean_mask_map(torch.full((1, 3, 3), 0.5))
+def test_an_empty_mask_stays_undefined_and_a_blank_map_a_miss_with_a_tolerance():
+    settings = {"tolerance": 3.0, "spacing": (1.0, 1.0)}
+    empty, full = torch.zeros(1, 4, 4), torch.ones(1, 4, 4)
+    assert math.isnan(pointing_game(full, empty, **settings).item())
+    assert math.isnan(chance_level(empty, **settings).item())
+    assert pointing_game(empty, full, **settings).item() == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"tolerance": 2.0}, r"`tolerance` \(=2.0\) is in mm and needs `spacing`"),
+        ({"tolerance": -1.0, "spacing": (1, 1)}, r"`tolerance` \(=-1.0\) must be finite"),
+        ({"tolerance": math.nan, "spacing": (1, 1)}, r"`tolerance` \(=nan\) must be finite"),
+        ({"spacing": (1, 1, 1)}, r"`spacing` \(shape \(3,\)\) must give mm for each of the 2"),
+        ({"spacing": (1, 0)}, r"`spacing` \(=\[1.0, 0.0\]\) must be finite and above 0"),
+    ],
+)
+def test_wrong_distances_are_errors(settings, message):
+    with pytest.raises(ValueError, match=message):
+        pointing_game(torch.ones(2, 3, 3), torch.ones(2, 3, 3), **settings)
