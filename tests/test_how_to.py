@@ -7,6 +7,7 @@ import pytest
 from tests.pages import run_page
 
 PAGES = {
+    "compare_with_annotations": None,
     "compressed_files": None,
     "dicom_volumes": None,
     "own_folder": "1 of 120 images cannot be used",

@@ -114,8 +114,9 @@ def agreement(
         measures=MEASURES,
         seed=seed,
     )
-    if reason := found["mass_in_mask"].value.reason:
-        return Agreement(images, clusters, grid, reason=reason)
+    differences = (d for score in found.scores.values() for d in score.differences.values())
+    if reasons := [d.reason for d in differences if d.reason]:
+        return Agreement(images, clusters, grid, reason=reasons[0])
     measures = (_measure(name, score) for name, score in found.scores.items())
     return Agreement(images, clusters, grid, tuple(measures))
 

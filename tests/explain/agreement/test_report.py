@@ -138,11 +138,18 @@ def test_a_blank_map_found_nothing_and_is_counted():
     maps = masks.clone()
     maps[3] = 0
     found = report(maps, masks)
-    assert found.n_blank == 1
+    counts = {"randomised weights": 0, "constant centre": 0, "mean training mask": 0}
+    assert found.blank == {"maps": 1, **counts}
     for name in ("pointing_game", "mass_in_mask", "iou", "dice", "region_recall"):
         assert found[name].value.value == pytest.approx(1 - 1 / CASES)
     masks[3] = 0  # a blank map of a case that nobody asks about
-    assert report(maps, masks).n_blank == 0
+    assert report(maps, masks).blank == {"maps": 0, **counts}
+    dead = report(maps, masks, randomised=torch.zeros_like(masks))
+    assert dead.blank["randomised weights"] == CASES - 1
+    assert "blank maps: maps 0, randomised weights 23, constant centre 0" in str(dead)
+    assert dead["dice"].verdict == "none: all maps of the control randomised weights are blank"
+    assert not dead["dice"].beats_all_controls
+    assert dead["dice"].differences["constant centre"].low > 0
 
 
 def test_readers_stand_beside_their_own_agreement():
@@ -272,7 +279,7 @@ def test_the_table():
         measures=["mass_in_mask", "region_recall"],
     )
     assert str(found).splitlines() == [
-        "6 cases taken for independent, 6 annotated; 0 blank maps; maps of 4x4 cells",
+        "6 cases taken for independent, 6 annotated; maps of 4x4 cells",
         "region_recall: hits a region by one pixel in the top 5 % of the image",
         "",
         "measure        value  95% interval    chance  ceiling",
@@ -288,6 +295,7 @@ def test_the_table():
         "",
         "6 of 6 regions hit: 6 of 6 up to 2 pixels",
         "cases with nothing marked, not scored: annotation 0",
+        "blank maps: maps 0, randomised weights 0, constant centre 0, mean training mask 0",
     ]
 
 

@@ -5,6 +5,7 @@ beside its chance level, beside the maps here that ignore the image, and beside 
 random weights (``randomised_copy``): ``localisation_report`` does.
 """
 
+from seattn.explain.agreement.components import label_regions
 from seattn.explain.agreement.controls import centre_map, mean_mask_map
 from seattn.explain.agreement.grid import mask_on_grid
 from seattn.explain.agreement.localisation import LocalisationReport, LocalisationScore
@@ -15,7 +16,6 @@ from seattn.explain.agreement.readers import reader_dice
 from seattn.explain.agreement.regions import (
     Region,
     RegionTable,
-    label_regions,
     region_recall,
     region_table,
 )

@@ -57,8 +57,9 @@ class LocalisationReport:
         n_annotated: Cases in which a reader marked something; only these are scored.
         unmarked: Cases in which each reader marked nothing, by reader; with one reader under
             ``"annotation"``.
-        n_blank: Maps of annotated cases that are 0 everywhere; they found nothing and score 0
-            where the measure is not defined.
+        blank: Maps of annotated cases that are 0 everywhere, the network's under ``"maps"`` and
+            each control's; they found nothing and score 0 where the measure is not defined. A
+            control that is often blank is easily beaten.
         grid: The cells that the maps were computed on.
         level: Confidence level of the intervals.
         rules: What is marked, hit and near, in words.
@@ -71,7 +72,7 @@ class LocalisationReport:
     n_patients: int | None
     n_annotated: int
     unmarked: Mapping[str, int]
-    n_blank: int
+    blank: Mapping[str, int]
     grid: tuple[int, ...]
     level: float
     rules: Mapping[str, str]
@@ -100,10 +101,7 @@ class LocalisationReport:
             "taken for independent" if self.n_patients is None else f"of {self.n_patients} patients"
         )
         cells = "x".join(map(str, self.grid))
-        lines = [
-            f"{self.n} cases {of}, {self.n_annotated} annotated; "
-            f"{self.n_blank} blank maps; maps of {cells} cells"
-        ]
+        lines = [f"{self.n} cases {of}, {self.n_annotated} annotated; maps of {cells} cells"]
         lines += [f"{name}: {rule}" for name, rule in self.rules.items()]
         return "\n".join(lines)
 
@@ -130,9 +128,11 @@ class LocalisationReport:
         return _table(["difference to", *controls, "verdict"], rows)
 
     def _tail(self) -> str:
-        lines = [self.regions.summary]
-        unmarked = ", ".join(f"{name} {count}" for name, count in self.unmarked.items())
-        lines.append(f"cases with nothing marked, not scored: {unmarked}")
+        lines = [
+            self.regions.summary,
+            f"cases with nothing marked, not scored: {_counts(self.unmarked)}",
+            f"blank maps: {_counts(self.blank)}",
+        ]
         names = list(self.reader_dice)
         for at, one in enumerate(names):
             lines += [
@@ -140,6 +140,10 @@ class LocalisationReport:
                 for other in names[at + 1 :]
             ]
         return "\n".join(lines)
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items())
 
 
 def _number(value: float) -> str:

@@ -80,9 +80,9 @@ def rules_in_words(
     """What the chosen measures take for near, marked and hit."""
     hit = f"{share:.0%} of its pixels" if share else "one pixel"
     rules = {
-        "pointing_game": f"hits at most {tolerance:g} mm from the mask" if tolerance else "",
-        "iou": f"marks pixels {describe_threshold(threshold)}",
-        "dice": f"marks pixels {describe_threshold(threshold)}",
+        "pointing_game": f"hits up to {tolerance:g} mm from the mask" if tolerance else "",
+        "iou": f"marks {describe_threshold(threshold)}",
+        "dice": f"marks {describe_threshold(threshold)}",
         "region_recall": f"hits a region by {hit} in the top {100 * top:g} % of the image",
     }
     return {name: rules[name] for name in chosen if rules.get(name)}

@@ -213,8 +213,8 @@ def strongest(values: Tensor, counts: Tensor) -> Tensor:
 def describe_threshold(threshold: Threshold) -> str:
     """What is marked, in words."""
     if threshold == "area":
-        return "from the strongest on, as many as the mask has"
+        return "the strongest pixels, as many as the mask has"
     if isinstance(threshold, FittedThreshold):
         fitted = f"fitted to {threshold.measure} on {threshold.n} cases ({threshold.source})"
-        return f"from {threshold.value:g} of the maximum, {fitted}"
-    return f"from {threshold:g} of the maximum"
+        return f"pixels from {threshold.value:g} of the maximum, {fitted}"
+    return f"pixels from {threshold:g} of the maximum"

@@ -1,6 +1,5 @@
 """Do heat maps agree with annotations better than maps that saw no image, or learnt nothing?"""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,21 +8,19 @@ import torch
 from torch import Tensor
 
 from seattn.explain.agreement.arguments import flat_maps, flat_mask
+from seattn.explain.agreement.components import label_regions
 from seattn.explain.agreement.controls import centre_map
-from seattn.explain.agreement.grid import mask_on_grid
-from seattn.explain.agreement.localisation import LocalisationReport, LocalisationScore
+from seattn.explain.agreement.localisation import LocalisationReport
 from seattn.explain.agreement.measures import (
     MEASURES,
     Annotation,
-    Measure,
-    Score,
     measures_by_name,
     rules_in_words,
 )
 from seattn.explain.agreement.overlap import FittedThreshold, Threshold
 from seattn.explain.agreement.readers import reader_dice
-from seattn.explain.agreement.regions import RegionTable, label_regions, region_table
-from seattn.explain.agreement.resampling import mean_estimate
+from seattn.explain.agreement.regions import RegionTable, region_table
+from seattn.explain.agreement.scoring import scored
 from seattn.metrics.inputs import as_patients, check_level
 
 __all__ = ["localisation_report"]
@@ -60,7 +57,8 @@ def localisation_report(
     Values are means over the cases in which something is marked; with several readers first over
     those who marked something. Intervals draw patients with replacement 2000 times and take the
     percentiles of the mean (of the difference, case by case); below 5 patients there is none. A
-    blank map finds nothing: where a measure is not defined for it, it scores 0.
+    blank map finds nothing: where a measure is not defined for it, it scores 0. Against a control
+    whose maps are all blank there is no interval and no verdict.
 
     Chance levels: ``pointing_game`` and ``mass_in_mask``, the share of the image that the mask
     covers (with its tolerance); ``dice`` and ``average_precision``, the mean over all orders of the
@@ -138,12 +136,17 @@ def localisation_report(
         "constant centre": centre_map(shape[1:]).to(maps.device).expand(shape),
         "mean training mask": mean_mask.to(maps.device).expand(shape),
     }
+    annotated = torch.stack([t.mask.flatten(1).any(1) for t in truths])  # (R, N)
+    blank = {
+        name: int((annotated.any(0) & ~(flat_maps(cam) > 0).any(1)).sum())
+        for name, cam in {"maps": maps, **controls}.items()
+    }
+    n_annotated = int(annotated.any(0).sum())
+    mute = {name for name in controls if blank[name] == n_annotated > 0}
     scores = {
-        name: _scored(every[name], maps, controls, truths, names, grid, codes, level, seed)
+        name: scored(every[name], maps, controls, mute, truths, names, grid, codes, level, seed)
         for name in measures
     }
-    annotated = torch.stack([t.mask.flatten(1).any(1) for t in truths])  # (R, N)
-    blank = ~(flat_maps(maps) > 0).any(1)
     of_reader: list[str | None] = [*names] or [None]
     tables = [
         region_table(maps, t.regions, top=top, share=share, spacing=spacing, reader=name)
@@ -152,9 +155,9 @@ def localisation_report(
     return LocalisationReport(
         n=len(maps),
         n_patients=None if codes is None else len(np.unique(codes)),
-        n_annotated=int(annotated.any(0).sum()),
+        n_annotated=n_annotated,
         unmarked=dict(zip(names or ["annotation"], (~annotated).sum(1).tolist(), strict=True)),
-        n_blank=int((blank & annotated.any(0)).sum()),
+        blank=blank,
         grid=tuple(grid),
         level=level,
         rules=rules_in_words(
@@ -164,61 +167,6 @@ def localisation_report(
         regions=RegionTable(tuple(row for table in tables for row in table), tables[0].unit),
         reader_dice=_dice_by_name(truths, names),
     )
-
-
-def _scored(
-    measure: Measure,
-    maps: Tensor,
-    controls: dict[str, Tensor],
-    truths: list[Annotation],
-    names: list[str],
-    grid: Sequence[int],
-    codes: npt.NDArray[np.int64] | None,
-    level: float,
-    seed: int,
-) -> LocalisationScore:
-    by_reader = _by_reader(measure.score, [maps] * len(truths), truths)  # (R, N)
-    values = by_reader.nanmean(0)
-    others = {
-        name: _by_reader(measure.score, [control] * len(truths), truths).nanmean(0)
-        for name, control in controls.items()
-    }
-    chance = _by_reader(measure.chance, [maps] * len(truths), truths)
-    on_grid = [mask_on_grid(truth.mask, grid) for truth in truths]
-    ceiling = _by_reader(measure.score, on_grid, truths)
-    pairs = [(one, other) for one in truths for other in truths if one is not other]
-    between = math.nan
-    if pairs:
-        as_maps = [one.mask.double() for one, _ in pairs]
-        between = _mean(_by_reader(measure.score, as_maps, [other for _, other in pairs]))
-    per_reader = {name: float(row.nanmean()) for name, row in zip(names, by_reader, strict=False)}
-    return LocalisationScore(
-        value=mean_estimate(_numpy(values), codes, level=level, seed=seed),
-        chance=_mean(chance),
-        ceiling=_mean(ceiling),
-        between_readers=between,
-        per_reader=per_reader,
-        controls={name: float(other.nanmean()) for name, other in others.items()},
-        differences={
-            name: mean_estimate(_numpy(values - other), codes, level=level, seed=seed)
-            for name, other in others.items()
-        },
-    )
-
-
-def _by_reader(score: Score, cams: list[Tensor], truths: list[Annotation]) -> Tensor:
-    """The scores of each pair of maps and annotation, (R, N), nan where nothing is marked."""
-    rows = []
-    for cam, truth in zip(cams, truths, strict=True):
-        row = score(cam, truth)
-        # A blank map has no mass anywhere: it found nothing.
-        rows.append(row.masked_fill(row.isnan() & truth.mask.flatten(1).any(1), 0.0))
-    return torch.stack(rows)
-
-
-def _mean(by_reader: Tensor) -> float:
-    """The mean over the cases of the mean over the readers who marked something."""
-    return float(by_reader.nanmean(0).nanmean())
 
 
 def _annotations(
@@ -262,7 +210,3 @@ def _dice_by_name(truths: list[Annotation], names: list[str]) -> dict[str, dict[
         return {}
     means = reader_dice(torch.stack([truth.mask for truth in truths])).nanmean(2).tolist()
     return {one: dict(zip(names, row, strict=True)) for one, row in zip(names, means, strict=True)}
-
-
-def _numpy(values: Tensor) -> npt.NDArray[np.float64]:
-    return values.cpu().numpy()
