@@ -13,6 +13,7 @@ PAGES = {
     "own_folder": "1 of 120 images cannot be used",
     "patient_data": None,
     "pictures": None,
+    "sanity_checks": None,
     "splits": None,
     "weights": None,
 }

@@ -30,6 +30,14 @@ from seattn.explain.png import save_pictures
 from seattn.explain.randomise import randomised_copy
 from seattn.explain.recording import Tap, tap
 from seattn.explain.slices import montage
+from seattn.explain.label_permutation import LabelPermutationTest, label_permutation_test
+from seattn.explain.map_pairs import MapSimilarity
+from seattn.explain.perturbation import PerturbationCurve, deletion_curve, insertion_curve
+from seattn.explain.randomisation import RandomisationTest, randomisation_test
+from seattn.explain.randomise import randomised_copy
+from seattn.explain.recording import Tap, tap
+from seattn.explain.sanity_plot import plot_label_permutation, plot_randomisation
+from seattn.explain.similarity import rank_correlation, structural_similarity
 
 __all__ = [
     "Explanation",
@@ -48,18 +56,33 @@ __all__ = [
     "label_regions",
     "localisation_report",
     "mask_on_grid",
+    "LabelPermutationTest",
+    "MapSimilarity",
+    "PerturbationCurve",
+    "RandomisationTest",
+    "Tap",
+    "centre_map",
+    "chance_level",
+    "deletion_curve",
+    "insertion_curve",
+    "label_permutation_test",
     "mass_in_mask",
     "mean_mask_map",
     "montage",
     "overlay",
     "pixel_average_precision",
     "plot_gates",
+    "plot_label_permutation",
+    "plot_randomisation",
     "pointing_game",
+    "randomisation_test",
     "randomised_copy",
     "save_pictures",
     "side_by_side",
     "reader_dice",
     "region_recall",
     "region_table",
+    "rank_correlation",
+    "structural_similarity",
     "tap",
 ]
