@@ -17,11 +17,6 @@ def edges(model, x):
     return x.diff(dim=-1).abs().squeeze(1)
 
 
-def mirror(model, x):
-    """Maps that only the constants of the network decide."""
-    return (x * model.weight[0, 0]).squeeze(1).exp() + model.bias
-
-
 def untrained(labels, seed):
     return nn.Conv2d(1, 1, 5)
 
@@ -118,10 +113,24 @@ def test_the_interval_is_that_of_paired_differences():
     assert test.difference == pytest.approx((mean, mean - 1.96 * error, mean + 1.96 * error))
 
 
+def test_images_with_blank_maps_are_left_out_of_the_interval():
+    def two_blank(model, x):
+        maps = model(x).squeeze(1)
+        return torch.cat([maps[:14], torch.zeros_like(maps[14:])])
+
+    whole, some = (
+        label_permutation_test(train_for_a_moment, explain, images, LABELS, seed=0, repeats=2)
+        for explain, images in (
+            (lambda m, x: m(x).squeeze(1), IMAGES[:14]),
+            (two_blank, IMAGES),
+        )
+    )
+    assert some.difference == pytest.approx(whole.difference)
+
+
 def train_for_a_moment(labels, seed):
-    model = nn.Conv2d(1, 1, 5)
-    nn.init.constant_(model.bias, labels[:9].sum().item())
-    return model
+    torch.manual_seed(seed + labels[:9].sum())
+    return nn.Conv2d(1, 1, 5)
 
 
 def test_maps_are_compared_with_those_of_the_first_network():

@@ -72,7 +72,11 @@ def test_grad_cam_of_a_trained_network_passes():
     ("explain", "verdict"),
     [
         (edges, "Failed: the maps survive random weights"),
-        (lambda model, x: centre_map((32, 32)).expand(20, -1, -1), "Failed: the maps survive"),
+        (
+            lambda model, x: centre_map((32, 32)).expand(20, -1, -1),
+            "Failed: the maps survive random weights (|rank corr.| 1.00, SSIM 1.00; 95 % of "
+            "unrelated pairs stay below 1.00 and 1.00). Maps of different images are alike, too",
+        ),
         (lambda model, x: torch.ones(20, 32, 32), "Failed: the maps of the trained network are"),
         # Upside down is not unrelated.
         (lambda m, x: edges(m, x) * m[0].weight.mean().sign(), "Failed: the maps survive"),
@@ -152,11 +156,41 @@ def test_named_modules_are_changed_whole_in_the_order_of_the_network():
     assert all(torch.equal(last[name], random[name]) for name in random)
 
 
+def test_the_whole_network_is_randomised_where_modules_are_named():
+    model = Backwards()
+    test, (_, head, whole) = seen_states(model, modules=["head"])
+    random = randomised_copy(model, 5).state_dict()
+    assert torch.equal(head["norm.weight"], model.norm.weight)
+    assert all(torch.equal(whole[name], random[name]) for name in random)
+    assert list(test.steps) == ["head"]
+
+
+def test_a_shared_module_is_one_step_at_its_last_run_by_either_name():
+    shared = nn.Conv2d(1, 1, 1, bias=False)
+    model = nn.Sequential(shared, nn.Conv2d(1, 1, 3), shared, nn.BatchNorm2d(1, affine=False))
+    assert list(seen_states(model)[0].steps) == ["3", "2", "1"]
+    for name in ("0", "2"):
+        assert list(seen_states(model, modules=[name])[0].steps) == [name]
+
+
+def test_a_module_that_runs_twice_counts_by_its_last_run():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.often = nn.Conv2d(1, 1, 1)
+            self.once = nn.Conv2d(1, 1, 3)
+
+        def forward(self, x):
+            return self.often(self.once(self.often(x)))
+
+    assert list(seen_states(Twice())[0].steps) == ["often", "once"]
+
+
 def test_shared_weights_change_once_and_unrun_modules_with_those_around_them():
     class Attention(nn.Module):
         def __init__(self):
             super().__init__()
-            self.first = nn.Linear(14, 14)
+            self.first = nn.Linear(14, 14, bias=False)
             self.attention = nn.MultiheadAttention(14, 2, batch_first=True)
             self.second = nn.Linear(14, 14, bias=False)
             self.second.weight = self.first.weight
@@ -167,11 +201,11 @@ def test_shared_weights_change_once_and_unrun_modules_with_those_around_them():
             return self.second(x).unsqueeze(1)
 
     test, (_, *states, _) = seen_states(Attention())
-    assert list(test.steps) == ["second", "attention", "first"]  # its bias is left to the third
+    assert list(test.steps) == ["second", "attention"]
     assert not torch.equal(
         states[0]["attention.out_proj.weight"], states[1]["attention.out_proj.weight"]
     )
-    assert torch.equal(states[0]["first.weight"], states[2]["first.weight"])
+    assert torch.equal(states[0]["first.weight"], states[1]["first.weight"])
 
 
 def test_similarities_are_those_of_maps_made_anew():
@@ -207,14 +241,14 @@ def test_each_call_of_explain_finds_one_random_state():
         drawn.append(torch.rand(1).item())
         return model(x).squeeze(1)
 
+    model, x = Backwards(), torch.rand(2, 1, 14, 14)
     state = torch.get_rng_state()
-    randomisation_test(Backwards().eval(), explain, torch.rand(2, 1, 14, 14), seed=0)
+    randomisation_test(model, explain, x, seed=0)
     assert len(set(drawn)) == 1
     assert len(drawn) == 1 + 3 * 5
-    state_after = torch.get_rng_state()
-    torch.set_rng_state(state)
-    Backwards(), torch.rand(2, 1, 14, 14)
-    assert torch.equal(torch.get_rng_state(), state_after)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(0)
+    assert drawn[0] == torch.rand(1).item()  # whatever the state was outside
 
 
 def test_the_model_is_left_alone():

@@ -73,8 +73,8 @@ def _weights(model: nn.Module) -> dict[str, Tensor]:
         for prefix, module in model.named_modules(remove_duplicate=False)
         if module._parameters or hasattr(module, "reset_parameters")
         for name, tensor in (
-            *module.named_parameters(recurse=False, remove_duplicate=False),
-            *module.named_buffers(recurse=False, remove_duplicate=False),
+            *module.named_parameters(recurse=False),
+            *module.named_buffers(recurse=False),
         )
     }
 

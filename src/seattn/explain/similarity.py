@@ -42,7 +42,9 @@ def rank_correlation(a: Tensor, b: Tensor) -> Tensor:
     first, second = (_ranks(maps.flatten(1).double()) for maps in (a, b))
     covariance = (first * second).mean(1)
     correlation = covariance / (first.square().mean(1) * second.square().mean(1)).sqrt()
-    return torch.where(_comparable(a) & _comparable(b), correlation.clamp(-1, 1), math.nan)
+    finite = a.flatten(1).isfinite().all(1) & b.flatten(1).isfinite().all(1)
+    # The ranks of a blank map are all 0, and 0 / 0 is nan.
+    return torch.where(finite, correlation.clamp(-1, 1), math.nan)
 
 
 def structural_similarity(a: Tensor, b: Tensor, *, data_range: float | None = None) -> Tensor:
@@ -109,11 +111,6 @@ def _check(a: Tensor, b: Tensor) -> None:
             f"`a` (shape {tuple(a.shape)}) and `b` (shape {tuple(b.shape)}) must have one shape, "
             "(N, *spatial)"
         )
-
-
-def _comparable(maps: Tensor) -> Tensor:
-    flat = maps.flatten(1)
-    return flat.isfinite().all(1) & (flat != flat[:, :1]).any(1)
 
 
 def _ranks(flat: Tensor) -> Tensor:
