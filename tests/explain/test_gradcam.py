@@ -320,7 +320,7 @@ def test_wrong_targets_are_errors(arguments, error, message):
 
 def test_shapes_that_do_not_fit_are_errors():
     net, x = Net(), torch.randn(2, 2, 9, 7)
-    with pytest.raises(ValueError, match=r"'fc' returned the shape \(2, 3\); Grad-CAM needs"):
+    with pytest.raises(ValueError, match=r"'fc' returned the shape \(2, 3\); a map needs \(2, cha"):
         GradCAM(net, "fc")(x)
     with pytest.raises(ValueError, match=r"`x` \(shape \(2, 3\)\) must be \(N, C, \*spatial\)"):
         GradCAM(net, "last")(torch.randn(2, 3))

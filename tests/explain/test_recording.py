@@ -272,7 +272,7 @@ def test_a_layer_that_did_not_run_or_does_not_matter_is_named():
 
 def test_a_layer_must_return_one_floating_point_tensor():
     net = nn.Sequential(nn.LSTM(3, 3))
-    message = "layer '0' returned tuple; tap a layer that returns one"
+    message = "layer '0' returned a tuple of 2, not one tensor; choose another layer, or give `sel"
     with pytest.raises(TypeError, match=message), tap(net, "0"):
         net(torch.randn(2, 3))
 

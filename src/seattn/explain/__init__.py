@@ -22,11 +22,16 @@ from seattn.explain.agreement import (
     region_recall,
     region_table,
 )
+from seattn.explain.class_activation import ClassActivationMap
 from seattn.explain.drawing import overlay
+from seattn.explain.explanation import Explanation
 from seattn.explain.gate_plot import plot_gates
 from seattn.explain.gradcam import Explanation, GradCAM
 from seattn.explain.panels import side_by_side
 from seattn.explain.png import save_pictures
+from seattn.explain.gradcam import GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM
+from seattn.explain.layouts import from_channels_last, from_tokens
+from seattn.explain.listing import LayerInfo, LayerList, list_layers
 from seattn.explain.randomise import randomised_copy
 from seattn.explain.recording import Tap, tap
 from seattn.explain.slices import montage
@@ -40,6 +45,7 @@ from seattn.explain.sanity_plot import plot_label_permutation, plot_randomisatio
 from seattn.explain.similarity import rank_correlation, structural_similarity
 
 __all__ = [
+    "ClassActivationMap",
     "Explanation",
     "FittedThreshold",
     "GradCAM",
@@ -66,6 +72,17 @@ __all__ = [
     "deletion_curve",
     "insertion_curve",
     "label_permutation_test",
+    "GradCAMPlusPlus",
+    "HiResCAM",
+    "LayerCAM",
+    "LayerInfo",
+    "LayerList",
+    "Tap",
+    "centre_map",
+    "chance_level",
+    "from_channels_last",
+    "from_tokens",
+    "list_layers",
     "mass_in_mask",
     "mean_mask_map",
     "montage",

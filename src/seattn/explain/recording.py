@@ -5,14 +5,16 @@ that layer is made the leaf of a graph which then holds the rest of the network 
 """
 
 import contextlib
-import difflib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["NotConnectedError", "Tap", "find_layer", "tap", "unwrap"]
+from seattn.explain.layers import find_layer
+from seattn.explain.picking import Select, pick, replaced
+
+__all__ = ["NotConnectedError", "Tap", "evaluating", "tap", "unwrap"]
 
 
 class NotConnectedError(RuntimeError):
@@ -22,67 +24,91 @@ class NotConnectedError(RuntimeError):
 class Tap:
     """What the layers of a ``tap`` block returned. Made by ``tap``, emptied when its block ends."""
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self._names = names
-        self._outputs: dict[str, Tensor] = {}
+    def __init__(self, names: Sequence[str], *, select: Select, call: int) -> None:
+        self._names, self._select, self._call = names, select, call
+        self._outputs: dict[str, list[tuple[Tensor, int]]] = {}  # with the tensor's version
         self._leaves: list[Tensor] = []
+        self._switched_off = self._differentiating = False
 
     def grads(self, score: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         """Return each layer's output and the gradient of ``score.sum()`` with respect to it.
 
         May be called several times in one block, with a different score each time. The ``.grad``
-        of parameters and inputs is left alone. A layer that ran more than once gives its last
-        output.
+        of parameters and inputs is left alone.
 
         Args:
             score: Any tensor computed inside the block from the model's output. With one score per
-                image, row ``n`` of a gradient belongs to image ``n``.
+                image, row ``n`` of a gradient belongs to image ``n``. In float16 gradients of early
+                layers underflow: multiply the score by 1024, and divide the gradients.
 
         Returns:
             ``(activations, gradients)``, each a tuple in the order of ``layers``, detached.
 
         Raises:
-            RuntimeError: A layer has not run inside the block, or ``score`` does not depend on it.
+            RuntimeError: A layer has not run inside the block, ``score`` does not depend on it, or
+                the model overwrote its output.
+            ValueError: A layer has not run as often as ``call`` asks for.
         """
-        for name in self._names:
-            if name not in self._outputs:
-                raise NotConnectedError(
-                    f"layer {name!r} has not run inside this `tap` block: call the model, and "
-                    "`grads`, inside the block, and tap a module that its forward calls"
-                )
-        outputs = [self._outputs[name] for name in self._names]
+        outputs = [self._output(name) for name in self._names]
         found: tuple[Tensor | None, ...] = (None,) * len(outputs)
-        if score.requires_grad:
-            found = torch.autograd.grad(
-                score, outputs, torch.ones_like(score), retain_graph=True, allow_unused=True
-            )
+        if score.requires_grad and not self._switched_off:
+            self._differentiating = True
+            try:
+                found = torch.autograd.grad(
+                    score, outputs, torch.ones_like(score), retain_graph=True, allow_unused=True
+                )
+            finally:
+                self._differentiating = False
         gradients = []
         for name, gradient in zip(self._names, found, strict=True):
             if gradient is None:
                 raise NotConnectedError(
                     f"the score does not depend on the output of layer {name!r}: the model does "
-                    "not use it, or detaches it; if it runs the layer under a `torch.no_grad()` of "
-                    "its own, `tap(..., record_trunk=True)` helps"
+                    "not use it, detaches it, or checkpoints it with `use_reentrant=True` (False "
+                    "helps); if the model runs it under a `torch.no_grad()` of its own, "
+                    "`tap(..., record_trunk=True)` helps"
                 )
             gradients.append(gradient)
         return tuple(output.detach() for output in outputs), tuple(gradients)
 
-    def _hook(self, name: str) -> Callable[[nn.Module, tuple[object, ...], object], Tensor]:
-        def record(module: nn.Module, args: tuple[object, ...], output: object) -> Tensor:
-            if not isinstance(output, Tensor) or not output.is_floating_point():
-                raise TypeError(
-                    f"layer {name!r} returned {_describe(output)}; tap a layer that returns one "
-                    "floating-point tensor"
-                )
+    def _output(self, name: str) -> Tensor:
+        calls = self._outputs.get(name, [])
+        if not calls:
+            raise NotConnectedError(
+                f"layer {name!r} has not run inside this `tap` block: call the model, and "
+                "`grads`, inside the block, and tap a module that its forward calls"
+            )
+        if not -len(calls) <= self._call < len(calls):
+            raise ValueError(
+                f"`call` (={self._call}) must lie in -{len(calls)}..{len(calls) - 1}: layer "
+                f"{name!r} ran {len(calls)} times"
+            )
+        output, version = calls[self._call]
+        if output._version != version:
+            raise NotConnectedError(_overwritten(repr(name)))
+        return output
+
+    def _hook(self, name: str) -> Callable[[nn.Module, tuple[object, ...], object], object]:
+        def record(module: nn.Module, args: tuple[object, ...], output: object) -> object:
+            chosen = pick(output, self._select, layer=name)
             torch.set_grad_enabled(True)  # the head is recorded; the end of the block undoes it
-            if not output.requires_grad:
+            if not chosen.requires_grad:
                 # The output itself becomes the leaf: a detached copy would miss every other route
                 # by which the model reads the same tensor (a skip around an Identity, a cache).
-                self._leaves.append(output.requires_grad_())
-            self._outputs[name] = output
-            return output.clone()  # in-place operations of the head meet the clone only
+                self._leaves.append(chosen.requires_grad_())
+            if not self._differentiating:  # else a checkpoint runs the layer again
+                calls = self._outputs.setdefault(name, [])
+                if self._call == -1:
+                    calls.clear()
+                calls.append((chosen, chosen._version))
+            # In-place operations of the head meet the clone only.
+            return replaced(output, chosen, chosen.clone())
 
         return record
+
+    def _check_recording(self, module: nn.Module, args: tuple[object, ...], output: object) -> None:
+        """After the model: one that leaves recording off has run a part of the head without it."""
+        self._switched_off |= bool(self._outputs) and not torch.is_grad_enabled()
 
     def _clear(self) -> None:
         for leaf in self._leaves:
@@ -96,6 +122,8 @@ def tap(
     model: nn.Module,
     layers: nn.Module | str | Sequence[nn.Module | str],
     *,
+    select: Select = None,
+    call: int = -1,
     record_trunk: bool = False,
 ) -> Iterator[Tap]:
     """Record what layers return inside a ``with`` block, and differentiate any score to them.
@@ -113,8 +141,12 @@ def tap(
 
     Args:
         model: Any module.
-        layers: The modules to record, or their dotted names in ``model.named_modules()``. Each
-            must return one floating-point tensor.
+        layers: The modules to record, or their dotted names in ``model.named_modules()``.
+        select: Which tensor to record where a layer returns several: its key, its index, or a
+            function that takes it from the layer's output. Layers that return one tensor have no
+            need of it.
+        call: Which call of a layer to record where it runs several times: the last, or 0 for the
+            first.
         record_trunk: Also record what runs before the layers. Needed only for a model that runs a
             tapped layer under a ``torch.no_grad()`` of its own.
 
@@ -122,8 +154,9 @@ def tap(
         A ``Tap``; its ``grads(score)`` gives activations and gradients.
 
     Raises:
-        ValueError: A name or module in ``layers`` is not part of ``model``.
-        TypeError: A layer returned something other than one floating-point tensor.
+        ValueError: A name or module in ``layers`` is not part of ``model``, or is TorchScript;
+            ``select`` finds nothing.
+        TypeError: A layer returned no floating-point tensor, or several without ``select``.
 
     Examples:
         >>> import torch
@@ -141,40 +174,28 @@ def tap(
     if isinstance(layers, str | nn.Module):
         layers = [layers]
     modules = [find_layer(model, layer, argument="layers") for layer in layers]
-    record = Tap([name for name, _ in modules])
+    record = Tap([name for name, _ in modules], select=select, call=call)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(torch.inference_mode(False))
-        stack.enter_context(_evaluating(model))
-        if "torch._dynamo" in sys.modules:  # else nothing is compiled, and the import takes seconds
-            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        stack.enter_context(evaluating(model))
         stack.callback(record._clear)
         # Autocast may keep the trunk's weights as cast without a graph: later training needs one.
         stack.callback(torch.clear_autocast_cache)
-        for name, module in dict(modules).items():
+        hooks = [(module, record._hook(name)) for name, module in dict(modules).items()]
+        for module, hook in [(model, record._check_recording), *hooks]:
+            if isinstance(module, torch.jit.ScriptModule):
+                raise ValueError(
+                    "`model` is TorchScript, which runs no hooks: explain the model it was made of"
+                )
             # First of the layer's hooks, so that the others see the tensor that is recorded.
-            handle = module.register_forward_hook(record._hook(name), prepend=True)
-            stack.callback(handle.remove)
+            stack.callback(module.register_forward_hook(hook, prepend=True).remove)
         stack.enter_context(torch.set_grad_enabled(record_trunk))
-        yield record
-
-
-def find_layer(model: nn.Module, layer: nn.Module | str, *, argument: str) -> tuple[str, nn.Module]:
-    """Return the dotted name and the module of ``layer``; a ``ValueError`` names ``argument``."""
-    named = dict(model.named_modules(remove_duplicate=False))
-    if isinstance(layer, str):
-        if layer in named:
-            return layer, named[layer]
-        level = [name for name in named if name.count(".") == layer.count(".")]
-        close = difflib.get_close_matches(layer, level, n=1)
-        remedy = f"did you mean {close[0]!r}?" if close else "see `model.named_modules()`"
-        raise ValueError(f"`{argument}` {layer!r} not found; {remedy}")
-    for name, module in named.items():
-        if module is layer:
-            return name, module
-    raise ValueError(
-        f"`{argument}` {type(layer).__name__} is not a module of this model; "
-        "take it from `model.named_modules()`"
-    )
+        try:
+            yield record
+        except RuntimeError as error:
+            if "leaf Variable that requires grad" not in str(error):
+                raise
+            names = " or ".join(repr(name) for name, _ in modules)
+            raise NotConnectedError(_overwritten(names)) from error
 
 
 def unwrap(model: nn.Module) -> nn.Module:
@@ -189,16 +210,24 @@ def unwrap(model: nn.Module) -> nn.Module:
 
 
 @contextlib.contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Run a model in eval mode, as written (not compiled), and outside of inference mode."""
     training = [(module, module.training) for module in model.modules()]
-    try:
-        for module, _ in training:
-            module.training = False  # not `eval()`, which a module may override
-        yield
-    finally:
-        for module, flag in training:
-            module.training = flag
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        if "torch._dynamo" in sys.modules:  # else nothing is compiled, and the import takes seconds
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        try:
+            for module, _ in training:
+                module.training = False  # not `eval()`, which a module may override
+            yield
+        finally:
+            for module, flag in training:
+                module.training = flag
 
 
-def _describe(value: object) -> str:
-    return f"a tensor of {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
+def _overwritten(name: str) -> str:
+    return (
+        f"the model overwrites the output of layer {name} in place, by another reference to the "
+        "same tensor; take the layer before or after it"
+    )

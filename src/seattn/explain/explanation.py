@@ -1,0 +1,36 @@
+"""What an explanation holds, beside the map."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+__all__ = ["Explanation"]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The maps of one layer, and what they were made of. K is the number of ``classes``.
+
+    Attributes:
+        maps: The class activation maps, ``(N, *spatial)``, with ``classes`` ``(N, K, *spatial)``.
+        raw: The signed maps on the layer's own grid, before the rectifier, ``(N, *grid)`` or
+            ``(N, K, *grid)``.
+        output: What the model returned.
+        target: The explained classes, (N,) or (N, K); ``None`` where a function gave the score.
+        activation: What the layer returned, ``(N, C, *grid)``.
+        gradient: The gradient of the score with respect to it, ``(N, C, *grid)`` or
+            ``(N, K, C, *grid)``.
+        layer: The layer's dotted name.
+        mode: What autograd recorded: ``"head"``, from the layer on, or ``"full"``, the whole
+            network, where the head alone was not enough.
+    """
+
+    maps: Tensor
+    raw: Tensor
+    output: object
+    target: Tensor | None
+    activation: Tensor
+    gradient: Tensor
+    layer: str
+    mode: Literal["head", "full"]
