@@ -4,6 +4,7 @@ import contextlib
 import copy
 import io
 import pickle
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -211,6 +212,20 @@ def test_no_tensor_of_the_graph_is_kept():
     del output
     results = cam.explain(x)
     assert not any(t.grad_fn for r in results for t in (r.maps, r.raw, r.activation, r.gradient))
+
+
+def test_a_call_keeps_no_gradient_of_the_classes_before():
+    net, x = Net(), torch.randn(2, 2, 9, 8)
+    seen, alive = [], []
+
+    def layout(tensor):
+        alive.append(sum(ref() is not None for ref in seen))
+        copy = tensor.clone()
+        seen.append(weakref.ref(copy))
+        return copy
+
+    GradCAM(net, "last", layout=layout)(x, classes=[0, 1, 2, 0, 1])
+    assert max(alive) <= 3  # the activation and the gradient of two classes
 
 
 # ---- ways of running a model -------------------------------------------------------------------

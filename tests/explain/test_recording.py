@@ -2,6 +2,7 @@ import copy
 import io
 import subprocess
 import sys
+import weakref
 
 import pytest
 import torch
@@ -212,6 +213,16 @@ def test_a_layer_that_runs_twice_gives_its_last_call():
         (activation,), (gradient,) = t.grads(output)
     assert torch.equal(7 * activation, output)
     assert (gradient == 7).all()
+
+
+def test_earlier_calls_of_a_layer_are_not_kept():
+    net, x = nn.Sequential(nn.Conv1d(1, 2, 1), nn.Tanh()), torch.randn(1, 1, 3)
+    kept = []
+    with tap(net, "0", record_trunk=True) as t:
+        for _ in range(3):
+            net(x)
+            kept.append(weakref.ref(t._outputs["0"][-1][0]))
+        assert [ref() is None for ref in kept] == [True, True, False]
 
 
 def test_several_scores_from_one_forward():

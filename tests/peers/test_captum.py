@@ -42,7 +42,7 @@ class OneD(nn.Sequential):
 
 
 GOOGLENET = {"aux_logits": False, "init_weights": False}
-VOLUMES = {"spatial_dims": 3, "layers": (1, 1, 1, 1)}
+VOLUMES = {"spatial_dims": 3, "in_chans": 1, "layers": (1, 1, 1, 1)}
 
 
 def vision(name, **kwargs):
@@ -86,7 +86,7 @@ CASES = [
     ("seattn se_resnet50", ours("se_resnet50"), "layer4", (3, 97, 65)),
     ("seattn se_resnet50, attention block", ours("se_resnet50"), "layer4.2.se", (3, 64, 64)),
     ("seattn efficientnet_b0", ours("efficientnet_b0"), "blocks.6", (3, 97, 65)),
-    ("seattn se_resnet18, 3D", ours("se_resnet18", in_chans=1, **VOLUMES), "layer3", (1, 33, 32, 40)),
+    ("seattn se_resnet18, 3D", ours("se_resnet18", **VOLUMES), "layer3", (1, 33, 32, 40)),
     ("MONAI DenseNet121", volume("DenseNet121", out_channels=3), "features", (1, 33, 32, 40)),
     ("MONAI SEResNet50", volume("SEResNet50", num_classes=3), "layer4", (1, 33, 32, 40)),
     ("three dimensions, in place", ThreeD, "4", (1, 8, 10, 9)),
@@ -98,7 +98,7 @@ FULL = {
     (
         "timm",
         "seresnet50",
-    ): "layer4 layer4.2.bn3 layer4.2.conv3 layer4.2.se layer4.2.act3 layer3 layer1",
+    ): "layer4 layer4.2.bn3 layer4.2.se layer4.2.act3 layer3 layer1",
     ("timm", "resnet50"): "layer4 layer4.2.bn3 layer4.1.conv2 layer3 layer1",
     ("timm", "efficientnet_b5"): "conv_head bn2 blocks.6 blocks.6.2.conv_pw blocks.3",
     ("timm", "convnext_tiny"): "stages.3 stages.3.blocks.2 stages.1",
@@ -108,7 +108,7 @@ FULL = {
     (
         "torchvision",
         "densenet121",
-    ): "features features.denseblock4 features.norm5 features.denseblock2",
+    ): "features features.denseblock4 features.denseblock2",
     ("torchvision", "googlenet"): "inception5b inception4a",
     ("torchvision", "mobilenet_v3_large"): "features features.16 features.6",
     ("torchvision", "convnext_tiny"): "features features.7.2 features.3",
@@ -162,12 +162,10 @@ def test_maps_equal_captum_s(build, layer, shape):
     ("build", "layer", "shape"),
     [
         pytest.param(image("resnet18"), "layer4", (3, 64, 64), id="timm resnet18"),
-        pytest.param(image("efficientnet_b0"), "blocks.6", (3, 65, 33), id="timm efficientnet_b0"),
+        pytest.param(image("efficientnet_b0"), "blocks.6", (3, 33, 33), id="timm efficientnet_b0"),
         pytest.param(ours("se_resnet18"), "layer4.1.se", (3, 65, 33), id="seattn se_resnet18"),
         pytest.param(vision("densenet121"), "features", (3, 65, 33), id="torchvision densenet121"),
-        pytest.param(
-            ours("se_resnet18", in_chans=1, **VOLUMES), "layer3", (1, 17, 16, 24), id="seattn 3D"
-        ),
+        pytest.param(ours("se_resnet18", **VOLUMES), "layer3", (1, 17, 16, 24), id="seattn 3D"),
         pytest.param(ThreeD, "4", (1, 8, 10, 9), id="three dimensions"),
         pytest.param(OneD, "1", (2, 50), id="one dimension"),
     ],
