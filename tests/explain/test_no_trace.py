@@ -215,17 +215,20 @@ def test_no_tensor_of_the_graph_is_kept():
 
 
 def test_a_call_keeps_no_gradient_of_the_classes_before():
-    net, x = Net(), torch.randn(2, 2, 9, 8)
     seen, alive = [], []
 
-    def layout(tensor):
-        alive.append(sum(ref() is not None for ref in seen))
-        copy = tensor.clone()
-        seen.append(weakref.ref(copy))
-        return copy
+    class Watched(GradCAM):
+        def combine(self, activation, gradient):
+            seen.append(weakref.ref(gradient))
+            alive.append(sum(ref() is not None for ref in seen))
+            return super().combine(activation, gradient)
 
-    GradCAM(net, "last", layout=layout)(x, classes=[0, 1, 2, 0, 1])
-    assert max(alive) <= 3  # the activation and the gradient of two classes
+    cam, x = Watched(Net(), "last"), torch.randn(2, 2, 9, 8)
+    cam(x, classes=[0, 1, 2, 0, 1])
+    assert max(alive) == 2  # its own, and the one before until then
+    result = cam.explain(x, classes=[0, 1, 2, 0, 1])
+    assert result.gradient.shape == (2, 5, 6, 4, 3)
+    assert max(alive) == 5
 
 
 # ---- ways of running a model -------------------------------------------------------------------
