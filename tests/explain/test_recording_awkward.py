@@ -261,6 +261,20 @@ def test_select_takes_one_tensor_and_the_model_gets_the_others_too(x, layer, sel
     assert_close(result.gradient, wanted[1])
 
 
+def test_the_mapping_that_the_layer_returned_is_not_changed(x):
+    class Keeping(Dictionary):
+        def forward(self, x):
+            self.kept = super().forward(x)
+            self.fine = self.kept["fine"]
+            return self.kept
+
+    net = nn.Sequential(nn.Conv2d(3, 8, 1), Keeping()).double()
+    with tap(net, "1", select="fine"):
+        passed_on = net(x)["fine"]
+    assert net[1].kept["fine"] is net[1].fine
+    assert passed_on is not net[1].fine
+
+
 def test_the_output_of_an_lstm(x):
     class Recurrent(Base):
         def __init__(self):
