@@ -6,7 +6,7 @@ from collections.abc import Callable, Container, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from seattn.explain.recording import find_layer
+from seattn.explain.layers import find_layer
 
 __all__ = ["copy_weights", "starts", "weights_by_step"]
 

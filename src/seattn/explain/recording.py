@@ -53,10 +53,10 @@ class Tap:
         found: tuple[Tensor | None, ...] = (None,) * len(outputs)
         if score.requires_grad and not self._switched_off:
             self._differentiating = True
+            with torch.enable_grad():
+                total = score.sum()  # torch loads sympy where it is given the ones instead
             try:
-                found = torch.autograd.grad(
-                    score, outputs, torch.ones_like(score), retain_graph=True, allow_unused=True
-                )
+                found = torch.autograd.grad(total, outputs, retain_graph=True, allow_unused=True)
             finally:
                 self._differentiating = False
         gradients = []
