@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from seattn.explain import label_regions, region_recall, region_table
+from seattn.explain import (
+    dice,
+    iou,
+    label_regions,
+    pixel_average_precision,
+    region_recall,
+    region_table,
+)
 from tests import references
 from tests.strategies import maps_and_masks
 
@@ -154,3 +161,11 @@ def test_wrong_arguments_are_errors(change, message):
     cam, regions = two_fractures()
     with pytest.raises(ValueError, match=message):
         region_recall(cam, **{"regions": regions, **change})
+
+
+def test_a_batch_of_no_case_is_one_of_no_result():
+    none = torch.zeros(0, 4, 4)
+    assert label_regions(none).shape == none.shape
+    assert region_recall(none, label_regions(none)).shape == (0,)
+    for measure in (iou, dice, pixel_average_precision):
+        assert measure(none, none).shape == (0,)

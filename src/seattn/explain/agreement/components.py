@@ -50,7 +50,7 @@ def label_regions(mask: Tensor, *, diagonal: bool = True) -> Tensor:
         while not torch.equal(first, first[first]):
             first = first[first]
     is_first = inside.flatten() & (first == index.flatten())
-    number = is_first.reshape(len(mask), -1).cumsum(1).flatten()  # restarts at each case
+    number = is_first.reshape(mask.shape).flatten(1).cumsum(1).flatten()  # restarts at each case
     return (number[first] * inside.flatten()).reshape(mask.shape)
 
 
