@@ -4,13 +4,18 @@ Quantus takes attributions of any sign and asks for no ties; our maps are rectif
 are 0 and equal. Where it breaks ties by the order of a sort, the maps here have none.
 """
 
+import warnings
+
 import numpy as np
 import pytest
-import quantus
 import torch
 from sklearn.metrics import roc_auc_score
 
 from seattn.explain import dice, iou, mass_in_mask, pointing_game, region_table
+
+with warnings.catch_warnings():  # of escapes in its docstrings, where it was never compiled
+    warnings.simplefilter("ignore")
+    import quantus
 
 SHAPES = [(5, 1, 9, 7), (4, 1, 8, 8)]
 
