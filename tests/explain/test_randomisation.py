@@ -186,6 +186,25 @@ def test_a_module_that_runs_twice_counts_by_its_last_run():
     assert list(seen_states(Twice())[0].steps) == ["often", "once"]
 
 
+def test_buffers_count_where_the_module_can_reset_them():
+    class Plus(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("value", torch.ones(1))
+
+        def forward(self, x):
+            return x + self.value
+
+    class Learnt(Plus):
+        def reset_parameters(self):
+            self.value.zero_()
+
+    model = nn.Sequential(nn.Conv2d(1, 1, 1), Plus(), Learnt())
+    test, (_, first, *_) = seen_states(model)
+    assert list(test.steps) == ["2", "0"]
+    assert first["2.value"] == 0
+
+
 def test_shared_weights_change_once_and_unrun_modules_with_those_around_them():
     class Attention(nn.Module):
         def __init__(self):

@@ -27,9 +27,11 @@ def randomisation(**options):
 
 
 def permutation():
-    return label_permutation_test(
-        lambda labels, seed: nn.Conv2d(1, 1, 3), maps, X, [0, 1, 1], seed=0, repeats=2
-    )
+    def train(labels, seed):
+        torch.manual_seed(seed + int((labels * torch.arange(20)).sum()))
+        return nn.Conv2d(1, 1, 3)
+
+    return label_permutation_test(train, maps, X, [0, 1] * 10, seed=0, repeats=2)
 
 
 def lines(ax):
