@@ -130,13 +130,26 @@ def random_network(build, x):
     return randomise_norms(net)
 
 
+class ForAndAgainst(nn.Module):
+    """Twice the classes, so that a map or its negative has something above 0."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        logits = self.net(x)
+        return torch.cat([logits, -logits], 1)
+
+
 def assert_equals_captum(net, layer, x, relative):
-    cam = GradCAM(net, layer)
-    classes = cam.explain(x, classes=range(3)).raw
+    module, net = net.get_submodule(layer), ForAndAgainst(net)
+    cam = GradCAM(net, module)
+    classes = cam.explain(x, classes=range(6)).raw
     target = classes.flatten(2).amax(2).argmax(1)  # those whose maps are least blank
     result = cam.explain(x, target=target)
 
-    theirs = LayerGradCam(net, net.get_submodule(layer))
+    theirs = LayerGradCam(net, module)
     signed = theirs.attribute(x, target=target).detach()
     rectified = theirs.attribute(x, target=target, relu_attributions=True).detach()
     mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[x.dim() - 2]
