@@ -244,7 +244,10 @@ def test_the_list_of_a_transformer_and_of_repeated_calls():
     by_name = {layer.name: layer for layer in listed}
     assert by_name["stage"].shape == (1, 5, 4, 6)
     assert by_name["stage"].calls == 2
+    assert listed[-1].name == "stage"
     assert by_name["stage"].stride == (9 / 4, 8 / 6)  # taken for (N, C, *grid): it has that form
+    small = list_layers(ChannelsLast(Net()), torch.randn(1, 2, 5, 5))
+    assert (small[-1].shape, small[-1].stride) == ((1, 3, 3, 6), None)
     listed = list_layers(Tokens(Net()), torch.randn(1, 2, 9, 8))
     assert {layer.name: layer.stride for layer in listed}["stage"] is None
     assert "stage      Identity    1x22x6   -       1" in str(listed)
@@ -254,10 +257,14 @@ def test_the_list_of_a_transformer_and_of_repeated_calls():
 def test_listing_leaves_the_model_as_it_was(mode):
     net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten())
     before = net[1].running_mean.clone()
+    handle = net[0].register_forward_hook(lambda m, args, y: recorded.append(y.requires_grad))
+    recorded = []
     with mode():
         list_layers(net, torch.rand(1, 1, 4, 4))
         with pytest.raises(RuntimeError):
             list_layers(net, torch.rand(1, 7, 4, 4))
+    handle.remove()
+    assert recorded == [False]
     assert net.training
     assert net[1].training
     assert torch.equal(net[1].running_mean, before)
