@@ -425,6 +425,24 @@ def _win(positive: float, negative: float) -> float:
     return 1.0 if positive > negative else 0.5 if positive == negative else 0.0
 
 
+def reliability(
+    labels: Sequence[int], scores: Sequence[float], bins: int
+) -> list[tuple[int, float, float]]:
+    """Count, mean score and share of positives of each bin of equal width, case by case."""
+    rows = []
+    for b in range(bins):
+        low, high = b / bins, (b + 1) / bins
+        held = [
+            (label, score)
+            for label, score in zip(labels, scores, strict=True)
+            if low <= score < high or (b == bins - 1 and score == 1)
+        ]
+        n = len(held)
+        mean = math.fsum(s for _, s in held) / n if n else math.nan
+        rows.append((n, mean, sum(y for y, _ in held) / n if n else math.nan))
+    return rows
+
+
 # ---- data -----------------------------------------------------------------------------------
 
 

@@ -77,6 +77,15 @@ def class_probabilities(draw: st.DrawFn) -> tuple[list[int], list[list[float]]]:
     return labels, [[w / sum(row) for w in row] for row in rows]
 
 
+@st.composite
+def findings(draw: st.DrawFn) -> tuple[list[list[int]], list[list[float]]]:
+    """Rows of 2 to 4 findings, present together or not, some never, and their probabilities."""
+    columns, cases = draw(st.integers(2, 4)), draw(st.integers(1, 10))
+    present = st.lists(st.integers(0, 1), min_size=columns, max_size=columns)
+    levels = st.lists(st.sampled_from([0.0, 0.3, 0.5, 0.8]), min_size=columns, max_size=columns)
+    return [draw(present) for _ in range(cases)], [draw(levels) for _ in range(cases)]
+
+
 # ---- data -----------------------------------------------------------------------------------
 
 

@@ -10,22 +10,49 @@ from seattn.metrics import (
     balanced_accuracy,
     binary_report,
     brier,
+    brier_skill,
     classification_report,
     confusion,
     confusion_matrix,
+    decision_curve,
+    ece,
     f1,
+    kappa,
+    log_loss,
     mcc,
+    negative_likelihood_ratio,
     npv,
+    positive_likelihood_ratio,
+    pr_curve,
     precision,
+    recalibration,
     recall,
+    reliability,
     roc_auc,
+    roc_auc_ovo,
+    roc_curve,
     specificity,
+    youden_j,
 )
 from tests.metrics.worked import P3, PATIENTS, Y3, A, Y
 
-OF_LABELS = (accuracy, balanced_accuracy, mcc, precision, npv, recall, specificity, f1)
+OF_LABELS = (
+    accuracy,
+    balanced_accuracy,
+    mcc,
+    kappa,
+    precision,
+    npv,
+    recall,
+    specificity,
+    f1,
+    youden_j,
+    positive_likelihood_ratio,
+    negative_likelihood_ratio,
+)
 TABLES = (confusion, confusion_matrix)
-OF_SCORES = (roc_auc, average_precision, brier)
+OF_SCORES = (roc_auc, average_precision, brier, brier_skill, log_loss, ece)
+CURVES = (roc_curve, pr_curve, reliability, recalibration, decision_curve)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
@@ -36,6 +63,10 @@ def test_tensors_of_any_dtype_give_what_their_values_give(dtype: torch.dtype):
         value = metric(y_true=labels, y_score=scores)
         assert type(value) is float
         assert value == metric(y_true=Y, y_score=scores.tolist())
+    for curve in CURVES:
+        of_tensors = vars(curve(y_true=labels, y_score=scores))
+        of_lists = vars(curve(y_true=Y, y_score=scores.tolist()))
+        assert all(np.array_equal(of_tensors[name], of_lists[name]) for name in of_lists)
     report = binary_report(y_true=labels, y_score=scores, patients=torch.tensor(PATIENTS))
     assert report == binary_report(y_true=Y, y_score=scores.tolist(), patients=PATIENTS)
 
@@ -53,6 +84,14 @@ def test_labels_of_any_dtype_are_labels(metric, dtype: torch.dtype):
 
 def test_probabilities_of_classes_may_be_a_bfloat16_softmax():
     rows = torch.tensor(P3).log().bfloat16().softmax(1)
+    for metric, options in (
+        (roc_auc, {"average": None}),
+        (roc_auc_ovo, {}),
+        (log_loss, {}),
+        (ece, {"kind": "top"}),
+    ):
+        value = metric(y_true=torch.tensor(Y3), y_score=rows, **options)
+        assert value == metric(y_true=Y3, y_score=rows.tolist(), **options)
     report = classification_report(y_true=torch.tensor(Y3), y_score=rows)
     assert report == classification_report(y_true=Y3, y_score=rows.tolist())
 
@@ -82,7 +121,7 @@ def test_labels_that_are_none_are_errors(metric, true, predicted, message: str):
         metric(y_true=true, y_pred=predicted)
 
 
-@pytest.mark.parametrize("metric", [*OF_SCORES, binary_report])
+@pytest.mark.parametrize("metric", [*OF_SCORES, *CURVES, binary_report])
 @pytest.mark.parametrize(
     ("true", "scores", "message"),
     [
@@ -132,7 +171,7 @@ def test_labels_that_are_no_numbers_are_type_errors(labels):
         roc_auc(y_true=labels, y_score=[0.1, 0.2])
 
 
-@pytest.mark.parametrize("metric", [*OF_SCORES, *OF_LABELS])
+@pytest.mark.parametrize("metric", [*OF_SCORES, *CURVES, *OF_LABELS, *TABLES])
 def test_labels_and_scores_go_by_keyword(metric):
     with pytest.raises(TypeError):
         metric([0, 1], [0, 1])

@@ -1,14 +1,16 @@
+import itertools
 import math
+import operator
 
 import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given
 
-from seattn.metrics import average_precision, roc_auc
+from seattn.metrics import average_precision, roc_auc, roc_auc_ovo
 from tests import references
 from tests.metrics.worked import P3, Y3, A, B, Y
-from tests.strategies import class_probabilities, labels_and_scores
+from tests.strategies import class_probabilities, findings, labels_and_scores
 
 Cases = tuple[list[int], list[float], list[int]]
 
@@ -26,6 +28,67 @@ def test_worked_average_precision():
 @pytest.mark.parametrize(("average", "value"), [("macro", 0.966666667), ("weighted", 0.983333333)])
 def test_worked_areas_of_three_classes(average, value: float):
     assert roc_auc(y_true=Y3, y_score=P3, average=average) == pytest.approx(value, abs=1e-9)
+
+
+@pytest.mark.parametrize("average", ["macro", "weighted"])
+def test_one_against_one_is_the_mean_over_pairs_of_classes(average):
+    assert roc_auc_ovo(y_true=Y3, y_score=P3) == pytest.approx(0.972222222, abs=1e-9)
+
+    @given(class_probabilities())
+    def check(cases: tuple[list[int], list[list[float]]]) -> None:
+        labels, rows = cases
+        areas, weights = [], []
+        for i, j in itertools.combinations(sorted(set(labels)), 2):
+            pair = [(k, row) for k, row in zip(labels, rows, strict=True) if k in (i, j)]
+            for one in (i, j):
+                of_one = [k == one for k, _ in pair]
+                areas.append(references.roc_auc(of_one, [row[one] for _, row in pair]))
+                weights.append(len(pair) if average == "weighted" else 1)
+        expected = sum(map(operator.mul, areas, weights)) / sum(weights)
+        value = roc_auc_ovo(y_true=labels, y_score=rows, average=average)
+        assert value == pytest.approx(expected, abs=1e-14)
+
+    check()
+
+
+def test_pairs_with_an_absent_class_are_left_out():
+    of_two = roc_auc(y_true=[0, 1, 0], y_score=[0.1, 0.7, 0.4])
+    rows = [[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.5, 0.4, 0.1]]
+    assert roc_auc_ovo(y_true=[0, 1, 0], y_score=rows) == of_two
+    assert math.isnan(roc_auc_ovo(y_true=[1, 1, 1], y_score=rows))
+
+
+def test_wrong_averages_of_pairs_are_errors():
+    with pytest.raises(ValueError, match=r"`average` \(=None\) must be 'macro' or 'weighted'"):
+        roc_auc_ovo(y_true=Y3, y_score=P3, average=None)
+
+
+@pytest.mark.parametrize("metric", [roc_auc, average_precision])
+def test_a_column_of_findings_is_a_binary_problem(metric):
+    @given(findings())
+    def check(cases: tuple[list[list[int]], list[list[float]]]) -> None:
+        true, rows = cases
+        columns = list(zip(zip(*true, strict=True), zip(*rows, strict=True), strict=True))
+        each = [metric(y_true=y, y_score=s) for y, s in columns]
+        values = metric(y_true=true, y_score=rows, average=None)
+        assert values == pytest.approx(each, abs=0, nan_ok=True)
+        pooled = metric(
+            y_true=[y for ys, _ in columns for y in ys],
+            y_score=[s for _, ss in columns for s in ss],
+        )
+        micro = metric(y_true=true, y_score=rows, average="micro")
+        assert micro == pytest.approx(pooled, abs=0, nan_ok=True)
+
+    check()
+
+
+def test_findings_and_scores_of_other_shapes_are_errors():
+    with pytest.raises(ValueError, match=r"shape \(1, 2\) and `y_score` \(1, 3\)"):
+        roc_auc(y_true=[[0, 1]], y_score=[[0.1, 0.2, 0.3]], average="macro")
+    with pytest.raises(ValueError, match="`y_true` holds 2 at index 0, 1, but labels must be 0 or"):
+        roc_auc(y_true=[[0, 2]], y_score=[[0.1, 0.2]], average="macro")
+    with pytest.raises(ValueError, match=r"`y_true` holds 0\.4 at index 1, 0.*arguments swapped"):
+        roc_auc(y_true=[[1, 0], [0.4, 1]], y_score=[[1, 0], [1, 0]], average="macro")
 
 
 @given(labels_and_scores(min_each=1))

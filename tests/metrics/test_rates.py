@@ -5,7 +5,7 @@ from hypothesis import given
 
 from seattn.metrics import f1, npv, ppv, precision, recall, sensitivity, specificity
 from tests.metrics.worked import PREDICTED3, Y3, A, B, Y
-from tests.strategies import class_labels
+from tests.strategies import class_labels, findings
 
 RATES = (precision, npv, recall, specificity, f1)
 
@@ -57,6 +57,38 @@ def test_a_class_against_the_rest_is_a_binary_rate(rate):
             assert value == alone or (math.isnan(value) and math.isnan(alone))
 
     check()
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_a_column_of_findings_is_a_binary_rate(rate):
+    @given(findings())
+    def check(cases: tuple[list[list[int]], list[list[float]]]) -> None:
+        true, rows = cases
+        predicted = [[int(s >= 0.5) for s in row] for row in rows]
+        columns = list(zip(zip(*true, strict=True), zip(*predicted, strict=True), strict=True))
+        each = [rate(y_true=y, y_pred=p) for y, p in columns]
+        values = rate(y_true=true, y_pred=predicted, average=None)
+        assert values == pytest.approx(each, abs=0, nan_ok=True)
+        pooled = rate(
+            y_true=[y for ys, _ in columns for y in ys], y_pred=[p for _, ps in columns for p in ps]
+        )
+        micro = rate(y_true=true, y_pred=predicted, average="micro")
+        assert micro == pytest.approx(pooled, abs=0, nan_ok=True)
+
+    check()
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_findings_that_do_not_fit_are_errors(rate):
+    two, three = [[0, 1], [1, 0]], [[0, 1, 0], [1, 0, 0]]
+    with pytest.raises(ValueError, match=r"shape \(2, 2\) and `y_pred` \(2, 3\)"):
+        rate(y_true=two, y_pred=three, average="macro")
+    with pytest.raises(ValueError, match=r"`y_pred` has shape \(2,\); labels need shape \(N, K\)"):
+        rate(y_true=two, y_pred=[0, 1], average="macro")
+    with pytest.raises(ValueError, match=r"`num_classes` \(=3\) must be the number of columns"):
+        rate(y_true=two, y_pred=two, average="macro", num_classes=3)
+    with pytest.raises(ValueError, match=r"`y_true` has shape \(2, 2\); labels need shape \(N,\)"):
+        rate(y_true=two, y_pred=two)
 
 
 @pytest.mark.parametrize(

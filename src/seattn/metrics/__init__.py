@@ -1,5 +1,9 @@
 """Numbers in, numbers with intervals out: labels and scores of arrays, lists or tensors."""
 
+from seattn.metrics.agreement import kappa
+from seattn.metrics.calibration_error import Reliability, ece, reliability
+from seattn.metrics.calibration_line import Recalibration, recalibration
+from seattn.metrics.classes import ClassValues, by_class
 from seattn.metrics.counts import (
     BinaryCounts,
     accuracy,
@@ -8,34 +12,73 @@ from seattn.metrics.counts import (
     confusion_matrix,
     mcc,
 )
+from seattn.metrics.curves import (
+    PrecisionRecallCurve,
+    RocCurve,
+    partial_roc_auc,
+    pr_curve,
+    roc_curve,
+)
+from seattn.metrics.decision import DecisionCurve, decision_curve, net_benefit
+from seattn.metrics.diagnosis import (
+    negative_likelihood_ratio,
+    npv_at_prevalence,
+    positive_likelihood_ratio,
+    ppv_at_prevalence,
+    youden_j,
+)
 from seattn.metrics.evaluation import binary_report, classification_report
 from seattn.metrics.intervals import Estimate, wilson
-from seattn.metrics.probabilities import brier
-from seattn.metrics.ranking import average_precision, roc_auc
+from seattn.metrics.probabilities import brier, brier_skill, log_loss
+from seattn.metrics.ranking import average_precision, roc_auc, roc_auc_ovo
 from seattn.metrics.rates import f1, npv, ppv, precision, recall, sensitivity, specificity
 from seattn.metrics.report import BinaryReport, ClassificationReport
 
 __all__ = [
     "BinaryCounts",
     "BinaryReport",
+    "ClassValues",
     "ClassificationReport",
+    "DecisionCurve",
     "Estimate",
+    "PrecisionRecallCurve",
+    "Recalibration",
+    "Reliability",
+    "RocCurve",
     "accuracy",
     "average_precision",
     "balanced_accuracy",
     "binary_report",
     "brier",
+    "brier_skill",
+    "by_class",
     "classification_report",
     "confusion",
     "confusion_matrix",
+    "decision_curve",
+    "ece",
     "f1",
+    "kappa",
+    "log_loss",
     "mcc",
+    "negative_likelihood_ratio",
+    "net_benefit",
     "npv",
+    "npv_at_prevalence",
+    "partial_roc_auc",
+    "positive_likelihood_ratio",
     "ppv",
+    "ppv_at_prevalence",
+    "pr_curve",
     "precision",
+    "recalibration",
     "recall",
+    "reliability",
     "roc_auc",
+    "roc_auc_ovo",
+    "roc_curve",
     "sensitivity",
     "specificity",
     "wilson",
+    "youden_j",
 ]

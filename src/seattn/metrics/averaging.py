@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Average", "average_over_classes", "check_average", "class_mean"]
+__all__ = ["Average", "average_over_classes", "check_average", "class_mean", "weighted_mean"]
 
 Average = Literal["binary", "macro", "weighted", "micro"]
 
@@ -26,6 +26,14 @@ def class_mean(values: npt.ArrayLike) -> float:
     return float(defined.mean()) if defined.size >= 2 else float("nan")
 
 
+def weighted_mean(values: npt.ArrayLike, support: npt.ArrayLike) -> float:
+    """The mean of the defined values by cases per class; nan when those classes have no case."""
+    array, weights = np.asarray(values, np.float64), np.asarray(support, np.float64)
+    weights = weights * ~np.isnan(array)
+    total = weights.sum()
+    return float(np.nan_to_num(array) @ weights / total) if total else float("nan")
+
+
 def average_over_classes(
     values: Sequence[float], *, support: npt.ArrayLike, average: Average | None
 ) -> float | list[float]:
@@ -37,7 +45,4 @@ def average_over_classes(
         return list(values)
     if average == "macro":
         return class_mean(values)
-    array, weights = np.asarray(values), np.asarray(support, dtype=np.float64)
-    weights = weights * ~np.isnan(array)
-    total = weights.sum()
-    return float(np.nan_to_num(array) @ weights / total) if total else float("nan")
+    return weighted_mean(values, support)

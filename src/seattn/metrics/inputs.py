@@ -18,8 +18,12 @@ __all__ = [
     "check_level",
     "check_probabilities",
     "class_scores",
+    "column_scores",
+    "label_columns",
     "label_pair",
 ]
+
+_SHAPES = {1: "(N,)", 2: "(N, K), as the other argument has"}
 
 Flags = npt.NDArray[np.bool_]
 Labels = npt.NDArray[np.int64]
@@ -50,7 +54,7 @@ def label_pair(
 def binary_scores(y_true: npt.ArrayLike, y_score: npt.ArrayLike) -> tuple[Flags, Scores]:
     """Which cases are positive, and the (N,) scores of all."""
     true = _labels("y_true", y_true, 2)
-    scores = _finite("y_score", y_score)
+    scores = _scores(y_score)
     if scores.ndim != 1:
         raise ValueError(
             f"`y_score` has shape {scores.shape}; two classes need one score per case, shape (N,): "
@@ -62,15 +66,32 @@ def binary_scores(y_true: npt.ArrayLike, y_score: npt.ArrayLike) -> tuple[Flags,
 
 def class_scores(y_true: npt.ArrayLike, y_score: npt.ArrayLike) -> tuple[Labels, Scores]:
     """The (N,) labels and the (N, K) scores of the same cases."""
-    scores = _finite("y_score", y_score)
-    if scores.ndim != 2 or scores.shape[1] < 2:
-        raise ValueError(
-            f"`y_score` has shape {scores.shape}; one score per case and class, shape (N, K) "
-            "with K of 2 or more, is needed here."
-        )
+    scores = _columns(y_score)
     true = _labels("y_true", y_true, scores.shape[1])
     _same_length(true, "y_score", scores)
     return true, scores
+
+
+def column_scores(y_true: npt.ArrayLike, y_score: npt.ArrayLike) -> tuple[Flags, Scores]:
+    """Which cases are positives of which column, (N, K), and their (N, K) scores.
+
+    ``y_true`` is (N,) labels 0 .. K - 1, one class a case, or (N, K) labels 0 and 1.
+    """
+    if np.ndim(y_true) != 2:
+        true, scores = class_scores(y_true, y_score)
+        return true[:, None] == np.arange(scores.shape[1]), scores
+    scores = _columns(y_score)
+    flags = _labels("y_true", y_true, 2, ndim=2)
+    _same_shape(flags, "y_score", scores)
+    return flags == 1, scores
+
+
+def label_columns(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> tuple[Flags, Flags]:
+    """True and predicted labels of K findings that a case may have together, both (N, K)."""
+    true = _labels("y_true", y_true, 2, ndim=2)
+    predicted = _labels("y_pred", y_pred, 2, ndim=2)
+    _same_shape(true, "y_pred", predicted)
+    return true == 1, predicted == 1
 
 
 def check_level(level: float) -> None:
@@ -124,32 +145,37 @@ def as_patients(patients: npt.ArrayLike, cases: int) -> Labels:
     return codes.astype(np.int64)
 
 
-def _labels(name: str, values: npt.ArrayLike, num_classes: int | None) -> Labels:
+def _labels(name: str, values: npt.ArrayLike, num_classes: int | None, *, ndim: int = 1) -> Labels:
     array = _finite(name, values)
-    if array.ndim != 1:
-        raise ValueError(f"`{name}` has shape {array.shape}; labels need shape (N,).")
+    if array.ndim != ndim:
+        raise ValueError(f"`{name}` has shape {array.shape}; labels need shape {_SHAPES[ndim]}.")
     rule = "labels are the integers 0, 1, ..." if num_classes is None else _classes(num_classes)
-    fractions = np.flatnonzero(array != np.floor(array))
-    if fractions.size:
+    if array.dtype.kind == "f" and (fractions := np.flatnonzero(array != np.floor(array))).size:
         raise ValueError(
-            f"`{name}` holds {array[fractions[0]]:.6g} at index {fractions[0]}, but {rule}; "
-            "these look like scores: were the arguments swapped, or is a threshold missing?"
+            f"`{name}` holds {array.flat[fractions[0]]:.6g} at index {_place(array, fractions)}, "
+            f"but {rule}; these look like scores: were the arguments swapped, or is a threshold "
+            "missing?"
         )
     above = array.max() if num_classes is None else num_classes - 1
-    outside = np.flatnonzero((array < 0) | (array > above))
-    if outside.size:
+    if array.min() < 0 or array.max() > above:
+        outside = np.flatnonzero((array < 0) | (array > above))
         raise ValueError(
-            f"`{name}` holds {array[outside[0]]:.6g} at index {outside[0]}, but {rule}; renumber "
-            "the classes, or check whether the arguments were swapped."
+            f"`{name}` holds {array.flat[outside[0]]:.6g} at index {_place(array, outside)}, but "
+            f"{rule}; renumber the classes, or check whether the arguments were swapped."
         )
-    return array.astype(np.int64)
+    return array.astype(np.int64, copy=False)
 
 
 def _classes(num_classes: int) -> str:
     return "labels must be 0 or 1" if num_classes == 2 else f"labels must be 0 .. {num_classes - 1}"
 
 
-def _finite(name: str, values: npt.ArrayLike) -> Scores:
+def _scores(values: npt.ArrayLike) -> Scores:
+    return _finite("y_score", values).astype(np.float64, copy=False)
+
+
+def _finite(name: str, values: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Numbers of the dtype they came in, none of them NaN or infinite."""
     array = _numpy(values)
     if array.size == 0:
         raise ValueError(f"`{name}` is empty, shape {array.shape}; a metric needs a case.")
@@ -158,15 +184,36 @@ def _finite(name: str, values: npt.ArrayLike) -> Scores:
             f"`{name}` must hold numbers, not dtype {array.dtype}; labels are 0, 1, ..., with none "
             "missing."
         )
-    numbers = array.astype(np.float64, copy=False)
-    wrong = np.flatnonzero(~np.isfinite(numbers))
-    if wrong.size:
-        index = np.unravel_index(wrong[0], numbers.shape)
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        wrong = np.flatnonzero(~np.isfinite(array))
         raise ValueError(
-            f"`{name}` must be finite; {wrong.size} of {numbers.size} values are NaN or infinite, "
-            f"the first at index {', '.join(str(i) for i in index)}."
+            f"`{name}` must be finite; {wrong.size} of {array.size} values are NaN or infinite, "
+            f"the first at index {_place(array, wrong)}."
         )
-    return numbers
+    return array
+
+
+def _place(array: npt.NDArray[Any], found: npt.NDArray[np.intp]) -> str:
+    """The index of the first of the elements found, as "1, 2" where there are rows."""
+    return ", ".join(str(i) for i in np.unravel_index(found[0], array.shape))
+
+
+def _columns(y_score: npt.ArrayLike) -> Scores:
+    scores = _scores(y_score)
+    if scores.ndim != 2 or scores.shape[1] < 2:
+        raise ValueError(
+            f"`y_score` has shape {scores.shape}; one score per case and class, shape (N, K) "
+            "with K of 2 or more, is needed here."
+        )
+    return scores
+
+
+def _same_shape(true: Labels, name: str, other: npt.NDArray[Any]) -> None:
+    if true.shape != other.shape:
+        raise ValueError(
+            f"`y_true` has shape {true.shape} and `{name}` {other.shape}; both must hold the same "
+            "cases and the same columns."
+        )
 
 
 def _same_length(true: Labels, name: str, other: npt.NDArray[Any]) -> None:

@@ -1,15 +1,16 @@
 """Metrics of the order of the scores; any increasing change of the scores leaves them alone."""
 
+import itertools
 from collections.abc import Callable
-from typing import overload
+from typing import Literal, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from seattn.metrics.averaging import Average, average_over_classes, check_average
-from seattn.metrics.inputs import Flags, Labels, Scores, binary_scores, class_scores
+from seattn.metrics.inputs import Flags, Labels, Scores, binary_scores, class_scores, column_scores
 
-__all__ = ["average_precision", "roc_auc"]
+__all__ = ["average_precision", "cumulative_counts", "roc_area", "roc_auc", "roc_auc_ovo"]
 
 
 @overload
@@ -25,16 +26,18 @@ def roc_auc(
     integers, so the result is the nearest float to the true fraction, in any order of the cases.
 
     Args:
-        y_true: Labels, 0 or 1; with another ``average`` 0 .. K - 1.
+        y_true: Labels, 0 or 1; with another ``average`` 0 .. K - 1, or 0 and 1 in K columns of
+            findings that a case may have together.
         y_score: Any finite scores, higher for the positive class; with another ``average`` one
             column per class. The columns are ranked over the cases as they are: logits and their
             softmax, which couples the columns, differ there.
-        average: ``"binary"``: one column of scores. ``None``: every class against the rest.
-            ``"macro"``: the mean of those that are defined, when two or more are. ``"weighted"``:
-            that mean weighted by the cases of each class. ``"micro"``: all columns pooled.
+        average: ``"binary"``: one column of scores. ``None``: every class against the rest, or
+            every column. ``"macro"``: the mean of those that are defined, when two or more are.
+            ``"weighted"``: that mean weighted by the cases of each class. ``"micro"``: all columns
+            pooled.
 
     Shape:
-        ``y_true`` (N,), ``y_score`` (N,), or (N, K) with another ``average``.
+        ``y_true`` (N,) or (N, K), ``y_score`` (N,), or (N, K) with another ``average``.
 
     Returns:
         A number in [0, 1], or a list of K with ``average=None``; nan without positives or without
@@ -51,7 +54,7 @@ def roc_auc(
         >>> roc_auc(y_true=[1, 1], y_score=[0.1, 0.4])
         nan
     """
-    return _per_class(_area, y_true, y_score, average)
+    return _per_class(roc_area, y_true, y_score, average)
 
 
 @overload
@@ -72,13 +75,14 @@ def average_precision(
     has the prevalence, not 0.5.
 
     Args:
-        y_true: Labels, 0 or 1; with another ``average`` 0 .. K - 1.
+        y_true: Labels, 0 or 1; with another ``average`` 0 .. K - 1, or 0 and 1 in K columns of
+            findings that a case may have together.
         y_score: Any finite scores, higher for the positive class; with another ``average`` one
             column per class.
         average: As in ``roc_auc``.
 
     Shape:
-        ``y_true`` (N,), ``y_score`` (N,), or (N, K) with another ``average``.
+        ``y_true`` (N,) or (N, K), ``y_score`` (N,), or (N, K) with another ``average``.
 
     Returns:
         A number in [0, 1], or a list of K with ``average=None``; nan without positives.
@@ -95,6 +99,54 @@ def average_precision(
     return _per_class(_step_sum, y_true, y_score, average)
 
 
+def roc_auc_ovo(
+    *,
+    y_true: npt.ArrayLike,
+    y_score: npt.ArrayLike,
+    average: Literal["macro", "weighted"] = "macro",
+) -> float:
+    """The mean area over all pairs of classes, each class scored by its own column.
+
+    M of Hand & Till, "A simple generalisation of the area under the ROC curve for multiple class
+    classification problems", Machine Learning 45:171, 2001. Unlike one-vs-rest it does not change
+    when a class gets more cases.
+
+    Args:
+        y_true: Labels 0 .. K - 1.
+        y_score: Any finite scores, one column per class; see ``roc_auc`` for logits.
+        average: ``"macro"``: every pair counts the same. ``"weighted"``: by the cases of its two
+            classes.
+
+    Shape:
+        ``y_true`` (N,), ``y_score`` (N, K).
+
+    Returns:
+        A number in [0, 1]; nan when fewer than two classes have cases. A class without cases is
+        left out with its pairs; ``by_class`` counts such classes.
+
+    Raises:
+        ValueError: If either is empty, not finite, of another shape or length, a label has no
+            class, or ``average`` is another word.
+
+    Examples:
+        >>> from seattn.metrics import roc_auc_ovo
+        >>> roc_auc_ovo(y_true=[0, 1, 2], y_score=[[0.8, 0.1, 0.1], [0.3, 0.6, 0.1], [0, 0.7, 0.3]])
+        0.8333333333333334
+    """
+    if average not in ("macro", "weighted"):
+        raise ValueError(f"`average` (={average!r}) must be 'macro' or 'weighted'.")
+    labels, scores = class_scores(y_true, y_score)
+    areas, cases = [], []
+    for i, j in itertools.combinations(np.unique(labels), 2):
+        among = (labels == i) | (labels == j)
+        is_i, columns = labels[among] == i, scores[among]
+        areas.append((roc_area(is_i, columns[:, i]) + roc_area(~is_i, columns[:, j])) / 2)
+        cases.append(len(is_i))
+    if not areas:
+        return float("nan")
+    return float(np.average(areas, weights=cases if average == "weighted" else None))
+
+
 def _per_class(
     statistic: Callable[[Flags, Scores], float],
     y_true: npt.ArrayLike,
@@ -104,32 +156,39 @@ def _per_class(
     check_average(average)
     if average == "binary":
         return statistic(*binary_scores(y_true, y_score))
-    labels, scores = class_scores(y_true, y_score)
-    one_hot = labels[:, None] == np.arange(scores.shape[1])
+    positive, scores = column_scores(y_true, y_score)
     if average == "micro":
-        return statistic(one_hot.ravel(), scores.ravel())
-    values = [statistic(one_hot[:, k], scores[:, k]) for k in range(scores.shape[1])]
-    return average_over_classes(values, support=one_hot.sum(axis=0), average=average)
+        return statistic(positive.ravel(), scores.ravel())
+    values = [statistic(*columns) for columns in zip(positive.T, scores.T, strict=True)]
+    return average_over_classes(values, support=positive.sum(axis=0), average=average)
 
 
-def _area(positive: Flags, scores: Scores) -> float:
-    tp, fp = _cumulative_counts(positive, scores)
-    pairs = int(tp[-1] * fp[-1])
-    # A negative is outranked by the positives of higher scores, and by half of those of its own.
-    twice_won = int(np.diff(fp, prepend=0) @ (2 * tp - np.diff(tp, prepend=0)))
+def roc_area(positive: Flags, scores: Scores) -> float:
+    """The area of checked flags and scores."""
+    tp, fp, _ = cumulative_counts(positive, scores)
+    pairs = int(tp[-1]) * int(fp[-1])
+    # Twice the area: a step of fp as wide as the sum of the heights at its two ends.
+    twice_won = int((fp[1:] - fp[:-1]) @ (tp[1:] + tp[:-1]))
     return twice_won / (2 * pairs) if pairs else float("nan")
 
 
 def _step_sum(positive: Flags, scores: Scores) -> float:
-    tp, fp = _cumulative_counts(positive, scores)
-    gained = np.diff(tp, prepend=0)
-    return float(gained @ (tp / (tp + fp)) / tp[-1]) if tp[-1] else float("nan")
+    tp, fp, _ = cumulative_counts(positive, scores)
+    gained, precision = tp[1:] - tp[:-1], tp[1:] / (tp[1:] + fp[1:])
+    return float(gained @ precision / tp[-1]) if tp[-1] else float("nan")
 
 
-def _cumulative_counts(positive: Flags, scores: Scores) -> tuple[Labels, Labels]:
-    """True and false positives at every distinct score, from the highest."""
+def cumulative_counts(positive: Flags, scores: Scores) -> tuple[Labels, Labels, Scores]:
+    """Positives and negatives at or above each distinct score, from the highest.
+
+    Returns:
+        Both counts, (T + 1,), beginning with 0 above all scores; and the T distinct scores.
+    """
     order = np.argsort(scores)[::-1]
     ranked = scores[order]
-    last_of_tie = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
-    tp = np.cumsum(positive[order], dtype=np.int64)[last_of_tie]
-    return tp, last_of_tie + 1 - tp
+    steps = np.flatnonzero(ranked[1:] != ranked[:-1]) + 1
+    above = np.concatenate(([0], steps, [len(ranked)]))
+    found = np.zeros(len(ranked) + 1, dtype=np.int64)
+    np.cumsum(positive[order], out=found[1:])
+    tp = found[above]
+    return tp, above - tp, ranked[above[:-1]]

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seattn.metrics.averaging import Average, average_over_classes, check_average
-from seattn.metrics.inputs import Labels, label_pair
+from seattn.metrics.inputs import Flags, Labels, label_columns, label_pair
 
 __all__ = ["f1", "npv", "ppv", "precision", "recall", "sensitivity", "specificity"]
 
@@ -40,15 +40,17 @@ def precision(
     of these cases and no other.
 
     Args:
-        y_true: Labels, 0 or 1; with another ``average`` 0 .. K - 1.
+        y_true: Labels, 0 or 1; with another ``average`` 0 .. K - 1, or 0 and 1 in K columns of
+            findings that a case may have together.
         y_pred: Predicted labels, as ``y_true``; from scores by ``y_score >= threshold``.
-        average: ``"binary"``: of class 1 of two. ``None``: of every class against the rest.
+        average: ``"binary"``: of class 1 of two. ``None``: of every class against the rest, or of
+            every column.
             ``"macro"``: the mean of those that are defined, when two or more are. ``"weighted"``:
             that mean weighted by the cases of each class. ``"micro"``: of the pooled counts.
         num_classes: K; ``None`` counts up to the largest label, and two classes at least.
 
     Shape:
-        Both labels (N,).
+        Both labels (N,), or both (N, K).
 
     Returns:
         A number in [0, 1], or a list of K with ``average=None``; nan where nothing
@@ -92,15 +94,17 @@ def npv(
     Negative predictive value. It holds for the prevalence of these cases and no other.
 
     Args:
-        y_true: Labels, 0 or 1; with another ``average`` 0 .. K - 1.
+        y_true: Labels, 0 or 1; with another ``average`` 0 .. K - 1, or 0 and 1 in K columns of
+            findings that a case may have together.
         y_pred: Predicted labels, as ``y_true``; from scores by ``y_score >= threshold``.
-        average: ``"binary"``: of class 1 of two. ``None``: of every class against the rest.
+        average: ``"binary"``: of class 1 of two. ``None``: of every class against the rest, or of
+            every column.
             ``"macro"``: the mean of those that are defined, when two or more are. ``"weighted"``:
             that mean weighted by the cases of each class. ``"micro"``: of the pooled counts.
         num_classes: K; ``None`` counts up to the largest label, and two classes at least.
 
     Shape:
-        Both labels (N,).
+        Both labels (N,), or both (N, K).
 
     Returns:
         A number in [0, 1], or a list of K with ``average=None``; nan where nothing
@@ -144,15 +148,17 @@ def recall(
     Also called sensitivity; ``sensitivity`` is this function.
 
     Args:
-        y_true: Labels, 0 or 1; with another ``average`` 0 .. K - 1.
+        y_true: Labels, 0 or 1; with another ``average`` 0 .. K - 1, or 0 and 1 in K columns of
+            findings that a case may have together.
         y_pred: Predicted labels, as ``y_true``; from scores by ``y_score >= threshold``.
-        average: ``"binary"``: of class 1 of two. ``None``: of every class against the rest.
+        average: ``"binary"``: of class 1 of two. ``None``: of every class against the rest, or of
+            every column.
             ``"macro"``: the mean of those that are defined, when two or more are. ``"weighted"``:
             that mean weighted by the cases of each class. ``"micro"``: of the pooled counts.
         num_classes: K; ``None`` counts up to the largest label, and two classes at least.
 
     Shape:
-        Both labels (N,).
+        Both labels (N,), or both (N, K).
 
     Returns:
         A number in [0, 1], or a list of K with ``average=None``; nan where there
@@ -196,15 +202,17 @@ def specificity(
     The recall of the negatives.
 
     Args:
-        y_true: Labels, 0 or 1; with another ``average`` 0 .. K - 1.
+        y_true: Labels, 0 or 1; with another ``average`` 0 .. K - 1, or 0 and 1 in K columns of
+            findings that a case may have together.
         y_pred: Predicted labels, as ``y_true``; from scores by ``y_score >= threshold``.
-        average: ``"binary"``: of class 1 of two. ``None``: of every class against the rest.
+        average: ``"binary"``: of class 1 of two. ``None``: of every class against the rest, or of
+            every column.
             ``"macro"``: the mean of those that are defined, when two or more are. ``"weighted"``:
             that mean weighted by the cases of each class. ``"micro"``: of the pooled counts.
         num_classes: K; ``None`` counts up to the largest label, and two classes at least.
 
     Shape:
-        Both labels (N,).
+        Both labels (N,), or both (N, K).
 
     Returns:
         A number in [0, 1], or a list of K with ``average=None``; nan where there
@@ -248,15 +256,17 @@ def f1(
     Defined, and 0, where only one of the two is undefined.
 
     Args:
-        y_true: Labels, 0 or 1; with another ``average`` 0 .. K - 1.
+        y_true: Labels, 0 or 1; with another ``average`` 0 .. K - 1, or 0 and 1 in K columns of
+            findings that a case may have together.
         y_pred: Predicted labels, as ``y_true``; from scores by ``y_score >= threshold``.
-        average: ``"binary"``: of class 1 of two. ``None``: of every class against the rest.
+        average: ``"binary"``: of class 1 of two. ``None``: of every class against the rest, or of
+            every column.
             ``"macro"``: the mean of those that are defined, when two or more are. ``"weighted"``:
             that mean weighted by the cases of each class. ``"micro"``: of the pooled counts.
         num_classes: K; ``None`` counts up to the largest label, and two classes at least.
 
     Shape:
-        Both labels (N,).
+        Both labels (N,), or both (N, K).
 
     Returns:
         A number in [0, 1], or a list of K with ``average=None``; nan where there
@@ -290,12 +300,29 @@ def _one_vs_rest(
             f"`num_classes` (={num_classes}) must be 2 with `average='binary'`; pass 'macro', "
             "'weighted', 'micro' or None for more."
         )
+    if average != "binary" and np.ndim(y_true) == 2:
+        return _columns(*label_columns(y_true, y_pred), num_classes)
     true, predicted, classes = label_pair(
         y_true, y_pred, num_classes=2 if average == "binary" else num_classes
     )
     tp = np.bincount(true[true == predicted], minlength=classes)
     fn = np.bincount(true, minlength=classes) - tp
     fp = np.bincount(predicted, minlength=classes) - tp
+    return tp, fp, len(true) - tp - fp - fn, fn
+
+
+def _columns(
+    true: Flags, predicted: Flags, num_classes: int | None
+) -> tuple[Labels, Labels, Labels, Labels]:
+    """The same of every column."""
+    if num_classes not in (None, true.shape[1]):
+        raise ValueError(
+            f"`num_classes` (={num_classes}) must be the number of columns ({true.shape[1]}), or "
+            "None."
+        )
+    tp = np.count_nonzero(true & predicted, axis=0)
+    fn = np.count_nonzero(true, axis=0) - tp
+    fp = np.count_nonzero(predicted, axis=0) - tp
     return tp, fp, len(true) - tp - fp - fn, fn
 
 
