@@ -92,13 +92,19 @@ def test_an_overlap_of_one_bit_has_a_finite_slope():
 
 
 def test_newton_steps_that_overshoot_are_halved():
-    # Started far off, where the likelihood is flat, a full step lands farther off each time.
-    scores = [1e-300, 1e-12, 0.5, 1 - 1e-12, 0.3, 1e-200]
-    labels = [1, 0, 1, 0, 0, 0]
-    fit = recalibration(y_true=labels, y_score=scores)
-    x = logit(scores)
+    # Two positives among 71, and negatives that are far surer: full steps run off to infinity here.
+    x = np.array([-125.0] * 20 + [-1.0] * 45 + [0.2, 0.6, 0.8, 0.9, 0.95, 0.95])
+    labels = [0] * 66 + [1, 0, 0, 0, 1]
+    fit = recalibration(y_true=labels, y_score=expit(x))
     assert residuals(labels, x, fit.intercept, fit.slope) == pytest.approx((0, 0), abs=1e-9)
     assert residuals(labels, x, fit.in_the_large, 1)[0] == pytest.approx(0, abs=1e-9)
+
+
+def test_the_smallest_probabilities_have_a_shift():
+    tiny = math.ulp(0.0)
+    fit = recalibration(y_true=[0, 1], y_score=[tiny, 2 * tiny])
+    odds = math.exp(fit.in_the_large / 2 + math.log(tiny) / 2) ** 2  # exp(744) overflows
+    assert odds / (1 + odds) + 2 * odds / (1 + 2 * odds) == pytest.approx(1)
 
 
 @pytest.mark.parametrize(

@@ -36,8 +36,10 @@ def test_the_default_thresholds_are_whole_percents():
 
 @pytest.mark.parametrize("threshold", [-0.1, 1, 1.5, math.nan])
 def test_thresholds_that_are_none_are_errors(threshold: float):
-    with pytest.raises(ValueError, match=r"`threshold.*from 0 up to but not 1"):
+    with pytest.raises(ValueError, match=r"`threshold` \(=.*from 0 up to but not 1"):
         net_benefit(y_true=[0, 1], y_score=[0.1, 0.9], threshold=threshold)
+    with pytest.raises(ValueError, match=r"`thresholds` \(="):
+        decision_curve(y_true=[0, 1], y_score=[0.1, 0.9], thresholds=[0.5, threshold])
 
 
 def test_logits_are_refused():

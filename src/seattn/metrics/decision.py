@@ -55,6 +55,7 @@ def net_benefit(*, y_true: npt.ArrayLike, y_score: npt.ArrayLike, threshold: flo
         >>> net_benefit(y_true=[1, 1, 0, 0], y_score=[0.9, 0.4, 0.6, 0.1], threshold=0.5)
         0.0
     """
+    _check("threshold", threshold)
     curve = decision_curve(y_true=y_true, y_score=y_score, thresholds=[threshold])
     return float(curve.model[0])
 
@@ -88,12 +89,9 @@ def decision_curve(
     """
     positive, scores = binary_scores(y_true, y_score)
     check_probabilities(scores)
+    for threshold in thresholds:
+        _check("thresholds", threshold)
     at = np.asarray(thresholds, dtype=np.float64)
-    if at.ndim != 1 or not ((at >= 0) & (at < 1)).all():
-        raise ValueError(
-            f"`threshold` (={thresholds}) must be from 0 up to but not 1: at 1 no action is worth "
-            "a false positive."
-        )
     n, found, others = len(scores), np.sort(scores[positive]), np.sort(scores[~positive])
     tp = len(found) - np.searchsorted(found, at, side="left")
     fp = len(others) - np.searchsorted(others, at, side="left")
@@ -103,3 +101,11 @@ def decision_curve(
         model=(tp - fp * odds) / n,
         treat_all=(len(found) - len(others) * odds) / n,
     )
+
+
+def _check(name: str, threshold: float) -> None:
+    if not 0 <= threshold < 1:
+        raise ValueError(
+            f"`{name}` (={threshold}) must be from 0 up to but not 1: there no number of false "
+            "positives is worth a true one."
+        )
