@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from seattn.metrics.averaging import Average, average_over_classes, check_average
-from seattn.metrics.inputs import Flags, Labels, label_columns, label_pair
+from seattn.metrics.counts import confusion_matrix
+from seattn.metrics.inputs import Flags, Labels, label_columns
 
 __all__ = ["f1", "npv", "ppv", "precision", "recall", "sensitivity", "specificity"]
 
@@ -302,13 +303,12 @@ def _one_vs_rest(
         )
     if average != "binary" and np.ndim(y_true) == 2:
         return _columns(*label_columns(y_true, y_pred), num_classes)
-    true, predicted, classes = label_pair(
-        y_true, y_pred, num_classes=2 if average == "binary" else num_classes
+    table = confusion_matrix(
+        y_true=y_true, y_pred=y_pred, num_classes=2 if average == "binary" else num_classes
     )
-    tp = np.bincount(true[true == predicted], minlength=classes)
-    fn = np.bincount(true, minlength=classes) - tp
-    fp = np.bincount(predicted, minlength=classes) - tp
-    return tp, fp, len(true) - tp - fp - fn, fn
+    tp = table.diagonal()
+    fn, fp = table.sum(axis=1) - tp, table.sum(axis=0) - tp
+    return tp, fp, table.sum() - tp - fp - fn, fn
 
 
 def _columns(
