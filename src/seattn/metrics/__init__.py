@@ -4,6 +4,7 @@ from seattn.metrics.agreement import kappa
 from seattn.metrics.calibration_error import Reliability, ece, reliability
 from seattn.metrics.calibration_line import Recalibration, recalibration
 from seattn.metrics.classes import ClassValues, by_class
+from seattn.metrics.calibration import Calibrator, fit_calibrator
 from seattn.metrics.counts import (
     BinaryCounts,
     accuracy,
@@ -31,13 +32,20 @@ from seattn.metrics.evaluation import binary_report, classification_report
 from seattn.metrics.intervals import Estimate, wilson
 from seattn.metrics.probabilities import brier, brier_skill, log_loss
 from seattn.metrics.ranking import average_precision, roc_auc, roc_auc_ovo
+from seattn.metrics.operating_points import OperatingPoint, choose_threshold
+from seattn.metrics.patients import PatientScores, by_patient
+from seattn.metrics.predictions import Predictions
+from seattn.metrics.probabilities import brier
+from seattn.metrics.ranking import average_precision, roc_auc
 from seattn.metrics.rates import f1, npv, ppv, precision, recall, sensitivity, specificity
 from seattn.metrics.report import BinaryReport, ClassificationReport
+from seattn.metrics.subgroups import SubgroupReport, by_subgroup
 
 __all__ = [
     "BinaryCounts",
     "BinaryReport",
     "ClassValues",
+    "Calibrator",
     "ClassificationReport",
     "DecisionCurve",
     "Estimate",
@@ -45,6 +53,10 @@ __all__ = [
     "Recalibration",
     "Reliability",
     "RocCurve",
+    "OperatingPoint",
+    "PatientScores",
+    "Predictions",
+    "SubgroupReport",
     "accuracy",
     "average_precision",
     "balanced_accuracy",
@@ -52,6 +64,9 @@ __all__ = [
     "brier",
     "brier_skill",
     "by_class",
+    "by_patient",
+    "by_subgroup",
+    "choose_threshold",
     "classification_report",
     "confusion",
     "confusion_matrix",
@@ -60,6 +75,7 @@ __all__ = [
     "f1",
     "kappa",
     "log_loss",
+    "fit_calibrator",
     "mcc",
     "negative_likelihood_ratio",
     "net_benefit",

@@ -13,7 +13,9 @@ __all__ = [
     "Flags",
     "Labels",
     "Scores",
+    "as_identifiers",
     "as_patients",
+    "as_scores",
     "binary_scores",
     "check_level",
     "check_probabilities",
@@ -122,26 +124,43 @@ def check_probabilities(scores: Scores) -> None:
             )
 
 
-def as_patients(patients: npt.ArrayLike, cases: int) -> Labels:
-    """Patient identifiers, numbers or strings, as codes 0 .. patients - 1 of shape (N,)."""
-    identifiers = _numpy(patients)
+def as_scores(y_score: npt.ArrayLike, *, columns: int | None) -> Scores:
+    """Finite scores without labels: (N,), or (N, columns) where there are columns."""
+    scores = _finite("y_score", y_score).astype(np.float64, copy=False)
+    wanted = scores.shape[:1] if columns is None else (*scores.shape[:1], columns)
+    if scores.ndim == 0 or scores.shape != wanted:
+        shape = "(N,)" if columns is None else f"(N, {columns})"
+        raise ValueError(f"`y_score` has shape {scores.shape}; it must have shape {shape} here.")
+    return scores
+
+
+def as_identifiers(name: str, values: npt.ArrayLike, cases: int) -> npt.NDArray[Any]:
+    """Identifiers of cases, (N,), all numbers or all strings, none missing."""
+    identifiers = _numpy(values)
     if identifiers.shape != (cases,):
         raise ValueError(
-            f"`patients` has shape {identifiers.shape}; one identifier per case, shape ({cases},), "
+            f"`{name}` has shape {identifiers.shape}; one identifier per case, shape ({cases},), "
             "is needed."
         )
     try:
         missing = _missing(identifiers.astype(object))
-        codes = np.zeros(cases) if missing.any() else np.unique(identifiers, return_inverse=True)[1]
+        if not missing.any():
+            np.unique(identifiers)
     except TypeError as error:
         raise TypeError(
-            "`patients` must be all numbers or all strings; convert them, e.g. with str()."
+            f"`{name}` must be all numbers or all strings; convert them, e.g. with str()."
         ) from error
     if missing.any():
         raise ValueError(
-            f"`patients` is missing for {missing.sum()} cases, the first at index "
+            f"`{name}` is missing for {missing.sum()} cases, the first at index "
             f"{np.flatnonzero(missing)[0]}; leave those cases out or give them identifiers."
         )
+    return identifiers
+
+
+def as_patients(patients: npt.ArrayLike, cases: int) -> Labels:
+    """Patient identifiers, numbers or strings, as codes 0 .. patients - 1 of shape (N,)."""
+    _, codes = np.unique(as_identifiers("patients", patients, cases), return_inverse=True)
     return codes.astype(np.int64)
 
 
