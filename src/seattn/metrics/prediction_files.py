@@ -36,8 +36,8 @@ def read_csv(path: str | Path) -> dict[str, npt.NDArray[Any]]:
     """The columns, by the names of the arguments of ``Predictions.update``."""
     with Path(path).open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file, strict=True)
+        header = list(reader.fieldnames or ())
         rows = list(reader)
-    header = list(reader.fieldnames or ())
     classes = sum(name.startswith("y_score_") for name in header)
     scores = [f"y_score_{k}" for k in range(classes)] or ["y_score"]
     for name in ("y_true", *scores):
