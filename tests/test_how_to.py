@@ -10,6 +10,7 @@ PAGES = {
     "compare_with_annotations": None,
     "compressed_files": None,
     "dicom_volumes": None,
+    "operating_points": None,
     "own_folder": "1 of 120 images cannot be used",
     "patient_data": None,
     "pictures": None,

@@ -132,12 +132,24 @@ def test_platt_ends_where_the_classes_are_apart():
     )  # the target of the two positives
 
 
+def test_platt_ends_where_newtons_own_steps_do_not():
+    labels, logits = np.arange(50) == 49, np.append(np.linspace(0, 1, 49), 5)
+    fitted = fit(labels, logits, "platt")
+    residual = fitted.apply(logits) - np.where(labels, 2 / 3, 1 / 51)
+    assert abs(residual.sum()) < 1e-12
+    assert abs(residual @ logits) < 1e-12
+
+
 def test_probabilities_keep_their_digits_and_stay_within_0_and_1():
     fitted = fit(Y, LOGITS)
     p = fitted.apply(np.array([-700.0, -40.0, 0.0, 40.0, 1e300, -1e300]) / fitted.slope)
-    assert p[0] == pytest.approx(math.exp(-700), rel=1e-12)
-    assert p[1] == pytest.approx(math.exp(-40), rel=1e-12)
+    assert p[0] == pytest.approx(math.exp(-700), rel=1e-12, abs=0)
+    assert p[1] == pytest.approx(math.exp(-40), rel=1e-12, abs=0)
     assert p[2:].tolist() == [0.5, 1.0, 1.0, 0.0]
+    assert fit(Y3, LOGITS3).apply([[1e6, -1e6, 0.0], [9e6, 9e6, 0]]).tolist() == [
+        [1, 0, 0],
+        [0.5, 0.5, 0],
+    ]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

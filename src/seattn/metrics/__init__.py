@@ -40,6 +40,7 @@ from seattn.metrics.ranking import average_precision, roc_auc
 from seattn.metrics.rates import f1, npv, ppv, precision, recall, sensitivity, specificity
 from seattn.metrics.report import BinaryReport, ClassificationReport
 from seattn.metrics.subgroups import SubgroupReport, by_subgroup
+from seattn.metrics.torchmetric import as_torchmetric
 
 __all__ = [
     "BinaryCounts",
@@ -58,6 +59,7 @@ __all__ = [
     "Predictions",
     "SubgroupReport",
     "accuracy",
+    "as_torchmetric",
     "average_precision",
     "balanced_accuracy",
     "binary_report",
