@@ -206,3 +206,7 @@ def test_what_cannot_be_fitted_is_an_error(labels, logits, method, message):
 def test_probabilities_are_no_logits(labels, scores):
     with pytest.warns(UserWarning, match="`y_score` looks like probabilities"):
         fit(labels, scores)
+
+
+def test_small_logits_of_classes_are_logits():
+    fit([0, 1, 0], [[0.9, 0.4], [0.2, 0.5], [0.1, 0.3]])  # warnings are errors here

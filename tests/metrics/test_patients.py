@@ -62,6 +62,16 @@ def test_each_patient_has_what_its_own_cases_give_in_any_order(cases, how, rando
     assert all((a == b).all() for a, b in zip(joined, again, strict=True))
 
 
+def test_sums_do_not_depend_on_the_order():
+    rng = np.random.default_rng(0)
+    scores = rng.random(20)
+    found = {
+        by_patient(y_true=Y, y_score=rng.permutation(scores), patients=[1] * 20).y_score[0]
+        for _ in range(20)
+    }
+    assert len(found) == 1
+
+
 def test_it_goes_into_a_report_as_it_is():
     report = binary_report(**by_patient(y_true=Y, y_score=A, patients=PATIENTS)._asdict())
     assert (report.n, report.n_patients) == (10, 10)

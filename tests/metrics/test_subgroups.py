@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 
 from seattn.metrics import binary_report, by_subgroup
-from tests.metrics.worked import PATIENTS, A, Y
+from tests.metrics.worked import PATIENTS as IN_ORDER
+from tests.metrics.worked import A, Y
+
+PATIENTS = IN_ORDER[1::2] + IN_ORDER[::2]
 
 VIEWS = ["AP" if i % 3 else "lateral" for i in range(20)]
 

@@ -62,6 +62,15 @@ def test_with_ids_a_repeated_case_counts_once():
     assert twice.compute() != before
 
 
+@pytest.mark.parametrize(("ids", "cases"), [({}, 40), ({"ids": list(range(20))}, 20)])
+def test_processes_are_put_behind_each_other(ids, cases):
+    metric = fed(as_torchmetric(lambda y_true, y_score: float(len(y_true))), A, **ids)
+    # As if another process had the same cases.
+    metric.dist_sync_fn = lambda tensor, group: [tensor, tensor]
+    metric.distributed_available_fn = lambda: True
+    assert metric.compute().item() == cases
+
+
 def test_reset_forward_and_collections():
     metric = as_torchmetric(roc_auc)
     batch = torch.tensor(A)[:6], torch.tensor(Y)[:6]
