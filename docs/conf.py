@@ -28,7 +28,7 @@ nitpick_ignore_regex = [
     # Annotations of the libraries below are shown, and not linked: the build needs no network.
     (
         "py:.*",
-        r"(torch|numpy|np|nn|collections\.abc|pathlib|os|functools|types|typing|re|matplotlib)\..*",
+        r"(torch|torchmetrics|numpy|np|nn|collections\.abc|pathlib|os|functools|types|typing|re|matplotlib)\..*",
     ),
     (
         "py:.*",

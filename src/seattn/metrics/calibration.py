@@ -56,7 +56,7 @@ class Calibrator:
 
     @property
     def temperature(self) -> float:
-        """T, by which logits are divided: above 1 for a model that is too sure of itself."""
+        """The T that logits are divided by; above 1 where a model is too sure of itself."""
         return 1 / self.slope
 
     def apply(self, y_score: npt.ArrayLike) -> Scores:

@@ -11,7 +11,7 @@ from seattn.metrics.inputs import Labels, Scores, as_identifiers, binary_scores,
 from seattn.metrics.prediction_files import read_csv, write_csv
 
 if TYPE_CHECKING:
-    from torch.distributed import ProcessGroup
+    import torch
 
 __all__ = ["Predictions"]
 
@@ -86,7 +86,7 @@ class Predictions:
         """Forget all cases, as before a new epoch."""
         self._batches.clear()
 
-    def gather(self, group: "ProcessGroup | None" = None) -> "Predictions":
+    def gather(self, group: "torch.distributed.ProcessGroup | None" = None) -> "Predictions":
         """The cases of all processes, in every process; without processes, those of this one.
 
         All processes must call it. This object is left alone. The order of the ids is the order of

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 from seattn.metrics.predictions import Predictions
 
 if TYPE_CHECKING:
+    import torchmetrics
     from torch import Tensor
-    from torchmetrics import Metric
 
 __all__ = ["as_torchmetric"]
 
 
-def as_torchmetric(metric: Callable[..., float]) -> "Metric":
+def as_torchmetric(metric: Callable[..., float]) -> "torchmetrics.Metric":
     """Make a torchmetrics ``Metric`` that returns what the function returns for all cases.
 
     For loops, collections and loggers that expect one; ``Predictions`` needs no other library.
@@ -44,7 +44,7 @@ def as_torchmetric(metric: Callable[..., float]) -> "Metric":
 
 
 @cache
-def _adapter() -> "Callable[[Callable[..., float]], Metric]":
+def _adapter() -> "Callable[[Callable[..., float]], torchmetrics.Metric]":
     """The class; it is made here, so that nobody else needs torchmetrics."""
     import torch
 
