@@ -1,10 +1,10 @@
 """Numbers in, numbers with intervals out: labels and scores of arrays, lists or tensors."""
 
 from seattn.metrics.agreement import kappa
+from seattn.metrics.calibration import Calibrator, fit_calibrator
 from seattn.metrics.calibration_error import Reliability, ece, reliability
 from seattn.metrics.calibration_line import Recalibration, recalibration
 from seattn.metrics.classes import ClassValues, by_class
-from seattn.metrics.calibration import Calibrator, fit_calibrator
 from seattn.metrics.counts import (
     BinaryCounts,
     accuracy,
@@ -30,13 +30,11 @@ from seattn.metrics.diagnosis import (
 )
 from seattn.metrics.evaluation import binary_report, classification_report
 from seattn.metrics.intervals import Estimate, wilson
-from seattn.metrics.probabilities import brier, brier_skill, log_loss
-from seattn.metrics.ranking import average_precision, roc_auc, roc_auc_ovo
 from seattn.metrics.operating_points import OperatingPoint, choose_threshold
 from seattn.metrics.patients import PatientScores, by_patient
 from seattn.metrics.predictions import Predictions
-from seattn.metrics.probabilities import brier
-from seattn.metrics.ranking import average_precision, roc_auc
+from seattn.metrics.probabilities import brier, brier_skill, log_loss
+from seattn.metrics.ranking import average_precision, roc_auc, roc_auc_ovo
 from seattn.metrics.rates import f1, npv, ppv, precision, recall, sensitivity, specificity
 from seattn.metrics.report import BinaryReport, ClassificationReport
 from seattn.metrics.subgroups import SubgroupReport, by_subgroup
@@ -45,18 +43,18 @@ from seattn.metrics.torchmetric import as_torchmetric
 __all__ = [
     "BinaryCounts",
     "BinaryReport",
-    "ClassValues",
     "Calibrator",
+    "ClassValues",
     "ClassificationReport",
     "DecisionCurve",
     "Estimate",
+    "OperatingPoint",
+    "PatientScores",
     "PrecisionRecallCurve",
+    "Predictions",
     "Recalibration",
     "Reliability",
     "RocCurve",
-    "OperatingPoint",
-    "PatientScores",
-    "Predictions",
     "SubgroupReport",
     "accuracy",
     "as_torchmetric",
@@ -75,9 +73,9 @@ __all__ = [
     "decision_curve",
     "ece",
     "f1",
+    "fit_calibrator",
     "kappa",
     "log_loss",
-    "fit_calibrator",
     "mcc",
     "negative_likelihood_ratio",
     "net_benefit",
