@@ -401,24 +401,55 @@ def roc_auc_variance(
     labels: Sequence[int], scores: Sequence[float], patients: Sequence[int] | None = None
 ) -> float:
     """DeLong et al. 1988; with patients Obuchowski 1997: by definition, pair by pair."""
-    cases = list(zip(labels, scores, patients or range(len(labels)), strict=True))
-    positives = [(s, p) for label, s, p in cases if label == 1]
-    negatives = [(s, p) for label, s, p in cases if label == 0]
-    m, n, area = len(positives), len(negatives), roc_auc(labels, scores)
-    v10 = [(math.fsum(_win(a, b) for b, _ in negatives) / n, p) for a, p in positives]
-    v01 = [(math.fsum(_win(a, b) for a, _ in positives) / m, p) for b, p in negatives]
+    return roc_auc_covariance(labels, scores, scores, patients)
+
+
+def roc_auc_covariance(
+    labels: Sequence[int],
+    scores_a: Sequence[float],
+    scores_b: Sequence[float],
+    patients: Sequence[int] | None = None,
+) -> float:
+    """Of the areas of two models on the same cases, by the same definitions."""
+    m, n = sum(labels), len(labels) - sum(labels)
+    v10_a, v01_a = _placements(labels, scores_a)
+    v10_b, v01_b = _placements(labels, scores_b)
     if patients is None:
-        s10 = math.fsum((v - area) ** 2 for v, _ in v10) / (m - 1)
-        s01 = math.fsum((v - area) ** 2 for v, _ in v01) / (n - 1)
-        return s10 / m + s01 / n
+        s10 = math.fsum(a * b for a, b in zip(v10_a.values(), v10_b.values(), strict=True))
+        s01 = math.fsum(a * b for a, b in zip(v01_a.values(), v01_b.values(), strict=True))
+        return s10 / (m - 1) / m + s01 / (n - 1) / n
     everyone = sorted(set(patients))
-    x = {p: math.fsum(v - area for v, q in v10 if q == p) for p in everyone}
-    y = {p: math.fsum(v - area for v, q in v01 if q == p) for p in everyone}
-    i10, i01, i = len({p for _, p in v10}), len({p for _, p in v01}), len(everyone)
-    s10 = i10 / ((i10 - 1) * m) * math.fsum(x[p] ** 2 for p in everyone)
-    s01 = i01 / ((i01 - 1) * n) * math.fsum(y[p] ** 2 for p in everyone)
-    s11 = i / (i - 1) * math.fsum(x[p] * y[p] for p in everyone)
-    return s10 / m + s01 / n + 2 * s11 / (m * n)
+
+    def sums(placements: dict[int, float]) -> dict[int, float]:
+        of = placements.items()
+        return {p: math.fsum(v for i, v in of if patients[i] == p) for p in everyone}
+
+    x_a, x_b, y_a, y_b = (sums(v) for v in (v10_a, v10_b, v01_a, v01_b))
+    i10, i01 = (len({patients[i] for i in v}) for v in (v10_a, v01_a))
+    i = len(everyone)
+    s10 = i10 / ((i10 - 1) * m) * math.fsum(x_a[p] * x_b[p] for p in everyone)
+    s01 = i01 / ((i01 - 1) * n) * math.fsum(y_a[p] * y_b[p] for p in everyone)
+    s11 = i / (i - 1) * math.fsum(x_a[p] * y_b[p] + y_a[p] * x_b[p] for p in everyone)
+    return s10 / m + s01 / n + s11 / (m * n)
+
+
+def _placements(
+    labels: Sequence[int], scores: Sequence[float]
+) -> tuple[dict[int, float], dict[int, float]]:
+    """Of every positive and of every negative, by its index: its share of wins less the area."""
+    cases = list(enumerate(zip(labels, scores, strict=True)))
+    positives = {i: s for i, (label, s) in cases if label == 1}
+    negatives = {i: s for i, (label, s) in cases if label == 0}
+    m, n, area = len(positives), len(negatives), roc_auc(labels, scores)
+    v10 = {
+        i: math.fsum(_win(a, b) for b in negatives.values()) / n - area
+        for i, a in positives.items()
+    }
+    v01 = {
+        j: math.fsum(_win(a, b) for a in positives.values()) / m - area
+        for j, b in negatives.items()
+    }
+    return v10, v01
 
 
 def _win(positive: float, negative: float) -> float:

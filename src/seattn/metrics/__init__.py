@@ -5,6 +5,7 @@ from seattn.metrics.calibration import Calibrator, fit_calibrator
 from seattn.metrics.calibration_error import Reliability, ece, reliability
 from seattn.metrics.calibration_line import Recalibration, recalibration
 from seattn.metrics.classes import ClassValues, by_class
+from seattn.metrics.comparison import Comparison
 from seattn.metrics.counts import (
     BinaryCounts,
     accuracy,
@@ -35,6 +36,13 @@ from seattn.metrics.patients import PatientScores, by_patient
 from seattn.metrics.predictions import Predictions
 from seattn.metrics.probabilities import brier, brier_skill, log_loss
 from seattn.metrics.ranking import average_precision, roc_auc, roc_auc_ovo
+from seattn.metrics.delong import roc_auc_interval
+from seattn.metrics.estimate import Estimate
+from seattn.metrics.evaluation import binary_report, classification_report
+from seattn.metrics.patient_bootstrap import BootstrapEstimate, bootstrap, paired_bootstrap
+from seattn.metrics.probabilities import brier
+from seattn.metrics.proportion import clopper_pearson, share_interval, wilson
+from seattn.metrics.ranking import average_precision, roc_auc
 from seattn.metrics.rates import f1, npv, ppv, precision, recall, sensitivity, specificity
 from seattn.metrics.report import BinaryReport, ClassificationReport
 from seattn.metrics.subgroups import SubgroupReport, by_subgroup
@@ -47,6 +55,9 @@ __all__ = [
     "ClassValues",
     "ClassificationReport",
     "DecisionCurve",
+    "BootstrapEstimate",
+    "ClassificationReport",
+    "Comparison",
     "Estimate",
     "OperatingPoint",
     "PatientScores",
@@ -61,6 +72,7 @@ __all__ = [
     "average_precision",
     "balanced_accuracy",
     "binary_report",
+    "bootstrap",
     "brier",
     "brier_skill",
     "by_class",
@@ -68,6 +80,7 @@ __all__ = [
     "by_subgroup",
     "choose_threshold",
     "classification_report",
+    "clopper_pearson",
     "confusion",
     "confusion_matrix",
     "decision_curve",
@@ -83,6 +96,7 @@ __all__ = [
     "npv_at_prevalence",
     "partial_roc_auc",
     "positive_likelihood_ratio",
+    "paired_bootstrap",
     "ppv",
     "ppv_at_prevalence",
     "pr_curve",
@@ -93,7 +107,9 @@ __all__ = [
     "roc_auc",
     "roc_auc_ovo",
     "roc_curve",
+    "roc_auc_interval",
     "sensitivity",
+    "share_interval",
     "specificity",
     "wilson",
     "youden_j",

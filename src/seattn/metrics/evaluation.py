@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 from seattn.metrics.averaging import class_mean
 from seattn.metrics.counts import balanced_accuracy, confusion, mcc
+from seattn.metrics.delong import auc_estimate
+from seattn.metrics.estimate import Estimate
 from seattn.metrics.inputs import (
     Flags,
     Labels,
@@ -18,8 +20,8 @@ from seattn.metrics.inputs import (
     check_level,
     class_scores,
 )
-from seattn.metrics.intervals import Estimate, auc_estimate, share_estimate
 from seattn.metrics.probabilities import brier
+from seattn.metrics.proportion import share_estimate
 from seattn.metrics.ranking import average_precision
 from seattn.metrics.rates import f1
 from seattn.metrics.report import BinaryReport, ClassificationReport
@@ -39,8 +41,8 @@ def binary_report(
 
     Shares have Wilson's interval and the ROC area DeLong's on the logit scale. With ``patients``
     both allow for the likeness of one patient's cases (the effective sample size of Rao & Scott,
-    Obuchowski's variance). Without, cases are taken for independent, and the intervals of several
-    images per patient come out too narrow.
+    Obuchowski's variance and Student's t). Without, cases are taken for independent, and the
+    intervals of several images per patient come out too narrow.
 
     Args:
         y_true: Labels, 0 or 1.
@@ -77,7 +79,7 @@ def binary_report(
         score >= 0.5: TP 2, FP 1, TN 2, FN 1
         <BLANKLINE>
         metric             value  95% interval    n  patients  how, or why not
-        roc_auc            0.889  [0.500, 0.985]  6  4         clustered DeLong, logit
+        roc_auc            0.889  [0.000, 1.000]  6  4         clustered DeLong, logit, t
         average_precision  0.917  -               6  4         point estimate only
         sensitivity        0.667  [0.208, 0.939]  3  2         clustered Wilson
         specificity        0.667  [0.208, 0.939]  3  2         clustered Wilson

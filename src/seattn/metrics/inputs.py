@@ -22,6 +22,9 @@ __all__ = [
     "class_scores",
     "column_scores",
     "label_columns",
+
+
+    "flags",
     "label_pair",
 ]
 
@@ -94,6 +97,11 @@ def label_columns(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> tuple[Flags, 
     predicted = _labels("y_pred", y_pred, 2, ndim=2)
     _same_shape(true, "y_pred", predicted)
     return true == 1, predicted == 1
+
+
+def flags(name: str, values: npt.ArrayLike) -> Flags:
+    """Flags of shape (N,), given as booleans or as 0 and 1."""
+    return _labels(name, values, 2) == 1
 
 
 def check_level(level: float) -> None:

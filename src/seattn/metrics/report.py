@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 
 from seattn.metrics.counts import BinaryCounts
-from seattn.metrics.intervals import Estimate
+from seattn.metrics.estimate import Estimate
 
 __all__ = ["BinaryReport", "ClassificationReport"]
 
