@@ -219,8 +219,8 @@ def test_arguments_that_are_wrong_are_named():
         bootstrap("roc_auc", y_true=Y3, y_score=P3)
     with pytest.raises(ValueError, match="`y_score_b` must be finite"):
         paired_bootstrap("roc_auc", **(PAIRED | {"y_score_b": [math.nan, *B[1:]]}))
-    with pytest.raises(ValueError, match=r"one shape, not `y_score_a` \(12, 3\), `y_score_b`"):
-        paired_bootstrap(len, y_true=Y3, y_score_a=P3, y_score_b=[0.1] * 12)
+    with pytest.raises(ValueError, match=r"one shape, not `y_score_a` \(20, 2\), `y_score_b`"):
+        paired_bootstrap(len, **(PAIRED | {"y_score_a": [[1 - s, s] for s in A]}))
 
 
 def test_a_function_of_somebody_else_is_called_whatever_its_name():
