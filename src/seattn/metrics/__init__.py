@@ -5,6 +5,7 @@ from seattn.metrics.calibration import Calibrator, fit_calibrator
 from seattn.metrics.calibration_error import Reliability, ece, reliability
 from seattn.metrics.calibration_line import Recalibration, recalibration
 from seattn.metrics.classes import ClassValues, by_class
+from seattn.metrics.area_comparison import delong_test
 from seattn.metrics.comparison import Comparison
 from seattn.metrics.counts import (
     BinaryCounts,
@@ -36,10 +37,14 @@ from seattn.metrics.patients import PatientScores, by_patient
 from seattn.metrics.predictions import Predictions
 from seattn.metrics.probabilities import brier, brier_skill, log_loss
 from seattn.metrics.ranking import average_precision, roc_auc, roc_auc_ovo
+from seattn.metrics.crossed import CrossedEstimate, crossed_bootstrap
 from seattn.metrics.delong import roc_auc_interval
 from seattn.metrics.estimate import Estimate
 from seattn.metrics.evaluation import binary_report, classification_report
+from seattn.metrics.mcnemar import McNemar, mcnemar_test
+from seattn.metrics.multiple_testing import holm
 from seattn.metrics.patient_bootstrap import BootstrapEstimate, bootstrap, paired_bootstrap
+from seattn.metrics.permutation import permutation_test
 from seattn.metrics.probabilities import brier
 from seattn.metrics.proportion import clopper_pearson, share_interval, wilson
 from seattn.metrics.ranking import average_precision, roc_auc
@@ -58,6 +63,7 @@ __all__ = [
     "BootstrapEstimate",
     "ClassificationReport",
     "Comparison",
+    "CrossedEstimate",
     "Estimate",
     "OperatingPoint",
     "PatientScores",
@@ -67,6 +73,7 @@ __all__ = [
     "Reliability",
     "RocCurve",
     "SubgroupReport",
+    "McNemar",
     "accuracy",
     "as_torchmetric",
     "average_precision",
@@ -92,11 +99,18 @@ __all__ = [
     "mcc",
     "negative_likelihood_ratio",
     "net_benefit",
+    "crossed_bootstrap",
+    "delong_test",
+    "f1",
+    "holm",
+    "mcc",
+    "mcnemar_test",
     "npv",
     "npv_at_prevalence",
     "partial_roc_auc",
     "positive_likelihood_ratio",
     "paired_bootstrap",
+    "permutation_test",
     "ppv",
     "ppv_at_prevalence",
     "pr_curve",

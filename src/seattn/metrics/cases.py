@@ -33,7 +33,11 @@ class Cases:
 
 
 def as_cases(
-    y_true: npt.ArrayLike, scores: dict[str, npt.ArrayLike], patients: npt.ArrayLike | None
+    y_true: npt.ArrayLike,
+    scores: dict[str, npt.ArrayLike],
+    patients: npt.ArrayLike | None,
+    *,
+    columns: bool = True,
 ) -> Cases:
     """Check the arguments and put the cases in their canonical order.
 
@@ -41,29 +45,34 @@ def as_cases(
         y_true: (N,) labels.
         scores: By the name of the argument, (N,) or (N, K), all alike.
         patients: (N,) identifiers or ``None``.
+        columns: Whether (N, K) scores are allowed.
     """
-    checked = [named_scores(name, y_true, values) for name, values in scores.items()]
+    checked = [
+        named_scores(name, y_true, values, columns=columns) for name, values in scores.items()
+    ]
     labels, first = checked[0]
-    columns = [column for _, column in checked]
-    if any(column.shape != first.shape for column in columns):
+    arrays = [array for _, array in checked]
+    if any(array.shape != first.shape for array in arrays):
         shapes = ", ".join(
-            f"`{name}` {values.shape}" for name, values in zip(scores, columns, strict=True)
+            f"`{name}` {array.shape}" for name, array in zip(scores, arrays, strict=True)
         )
         raise ValueError(f"scores of the same cases must be of one shape, not {shapes}.")
     codes = None if patients is None else as_patients(patients, len(labels))
-    order, ordered_codes = canonical_order(codes, labels, *columns)
+    order, ordered_codes = canonical_order(codes, labels, *arrays)
     return Cases(
         labels=labels[order],
-        scores=tuple(column[order] for column in columns),
+        scores=tuple(array[order] for array in arrays),
         codes=ordered_codes,
         n_patients=None if codes is None else count(codes),
     )
 
 
-def named_scores(name: str, y_true: npt.ArrayLike, y_score: npt.ArrayLike) -> tuple[Labels, Scores]:
+def named_scores(
+    name: str, y_true: npt.ArrayLike, y_score: npt.ArrayLike, *, columns: bool = True
+) -> tuple[Labels, Scores]:
     """(N,) labels and (N,) or (N, K) scores; an error calls the scores by the argument's name."""
     try:
-        if np.ndim(y_score) == 2:
+        if columns and np.ndim(y_score) == 2:
             return class_scores(y_true, y_score)
         positive, scores = binary_scores(y_true, y_score)
     except (TypeError, ValueError) as error:
