@@ -5,13 +5,15 @@ Wang et al.'s test set: three images per patient, 26 % of the patients with a fr
 visible in 75 % of their images. Scores are normal, shifted where the fracture is visible, and
 half of their variance belongs to the patient; the true area is 0.956. Each row of the results is
 one method at one number of patients; a study without an interval, and an interval of no width
-beside the true area, count as misses. The paired test is that of two models as good as each other.
+beside the true area, count as misses. The tests compare two models that are as good as each other
+and share half of the variance of their scores: a row holds how often they find a difference.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime
+import itertools
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -23,7 +25,13 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.rounds import commit_hash
-from seattn.metrics import bootstrap, roc_auc, roc_auc_interval
+from seattn.metrics import (
+    bootstrap,
+    delong_test,
+    permutation_test,
+    roc_auc,
+    roc_auc_interval,
+)
 from seattn.metrics.clusters import count
 from seattn.metrics.delong import delong_covariance
 from seattn.metrics.distributions import normal_quantile
@@ -42,6 +50,7 @@ class Study(NamedTuple):
 
 
 Interval = Callable[[Study], tuple[float, float]]
+Test = Callable[[Study], float]
 
 
 def main() -> None:
@@ -52,11 +61,14 @@ def main() -> None:
     parser.add_argument("--studies", type=int, default=10_000, help="(default 10000)")
     parser.add_argument("--resampled", type=int, default=2000, help="of them, by the bootstraps")
     parser.add_argument("--patients", type=int, nargs="+", default=PATIENTS)
+    parser.add_argument("--of", nargs="+", default=("intervals", "tests"), metavar="KIND")
     parser.add_argument("--seed", type=int, default=0, help="(default 0)")
     parser.add_argument("--record", type=Path, metavar="FILE", help="JSONL file to append to")
     choices = parser.parse_args()
     for patients in choices.patients:
-        for row in coverage(patients, choices.studies, choices.resampled, choices.seed):
+        numbers = (patients, choices.studies, choices.resampled, choices.seed)
+        kinds = {"intervals": coverage, "tests": size}
+        for row in itertools.chain(*(kinds[kind](*numbers) for kind in choices.of)):
             row |= {"date": datetime.date.today().isoformat(), "commit": commit_hash()}
             print(row)
             if choices.record:
@@ -89,16 +101,38 @@ def coverage(
         }
 
 
+def size(
+    patients: int, studies: int, resampled: int, seed: int
+) -> Iterator[dict[str, str | int | float | None]]:
+    """Simulates studies of two equal models, ``resampled`` of them for the swaps; a row a test."""
+    for name, test in TESTS.items():
+        stream = np.random.default_rng([seed, patients, 2])
+        number = min(studies, resampled) if "swap" in name else studies
+        p_values = np.array([test(simulated(stream, patients, models=2)) for _ in range(number)])
+        yield {
+            "test": name,
+            "patients": patients,
+            "studies": number,
+            "rejected": int(np.count_nonzero(p_values <= 1 - LEVEL)),
+            "size": float(np.mean(p_values <= 1 - LEVEL)),
+            "missing": int(np.count_nonzero(np.isnan(p_values))),
+            "seed": seed,
+        }
+
+
 def simulated(stream: np.random.Generator, patients: int, models: int = 1) -> Study:
-    """One study; ``models`` rows of scores that share the patients, if more than one."""
+    """One study; with more models than one a row of scores for each, correlated by one half."""
     codes = np.repeat(np.arange(patients), IMAGES)
     fractured = codes < round(FRACTURES * patients)
     visible = fractured & (stream.random(len(codes)) < VISIBLE)
-    of_patients = stream.standard_normal((models, patients))[:, codes]
-    of_images = stream.standard_normal((models, len(codes)))
-    shift = math.sqrt(2) * NormalDist().inv_cdf(AREA)
-    scores = shift * visible + math.sqrt(LIKENESS) * of_patients
-    scores += math.sqrt(1 - LIKENESS) * of_images
+
+    def noise(count: int) -> npt.NDArray[np.float64]:
+        own = stream.standard_normal((models, count))
+        return own if models == 1 else (own + stream.standard_normal(count)) / math.sqrt(2)
+
+    scores = math.sqrt(2) * NormalDist().inv_cdf(AREA) * visible
+    scores = scores + math.sqrt(LIKENESS) * noise(patients)[:, codes]
+    scores = scores + math.sqrt(1 - LIKENESS) * noise(len(codes))
     return Study(visible, scores[0] if models == 1 else scores, codes)
 
 
@@ -155,6 +189,40 @@ METHODS: dict[str, Interval] = {
     "clustered DeLong, logit, t (ours)": ours,
     "patient bootstrap": resampled_plainly,
     "stratified patient bootstrap": resampled_patients,
+}
+
+
+def unclustered_test(study: Study) -> float:
+    """P of DeLong's test, as if all images were independent."""
+    a, b = study.y_score
+    return delong_test(y_true=study.y_true, y_score_a=a, y_score_b=b).p_value
+
+
+def clustered_test(study: Study) -> float:
+    """P of Obuchowski's test."""
+    a, b = study.y_score
+    return delong_test(
+        y_true=study.y_true, y_score_a=a, y_score_b=b, patients=study.patients
+    ).p_value
+
+
+def swaps_of_patients(study: Study) -> float:
+    """P of 1000 random swaps of patients."""
+    a, b = study.y_score
+    return permutation_test(
+        "roc_auc",
+        y_true=study.y_true,
+        y_score_a=a,
+        y_score_b=b,
+        patients=study.patients,
+        swaps=1000,
+    ).p_value
+
+
+TESTS: dict[str, Test] = {
+    "paired DeLong": unclustered_test,
+    "clustered paired DeLong": clustered_test,
+    "patient swaps": swaps_of_patients,
 }
 
 
