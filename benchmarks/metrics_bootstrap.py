@@ -11,12 +11,14 @@ import importlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from benchmarks.rounds import circumstances, judge, measure, record, show
 from seattn import metrics
 from seattn.metrics import BootstrapEstimate, bootstrap
+from seattn.metrics.weighted import Metric
 
 IMAGES = 3
 SKLEARN = {
@@ -63,18 +65,27 @@ def prepared(
     patients = int(codes[-1]) + 1
     labels = (stream.random(patients) < 0.35)[codes] & (stream.random(cases) < 0.75)
     logits = labels + stream.standard_normal(patients)[codes] + stream.standard_normal(cases)
-    study = {"y_true": labels, "y_score": 1 / (1 + np.exp(-logits)), "patients": codes}
-    by = partial(bootstrap, resamples=resamples, **study)
+    scores = 1 / (1 + np.exp(-logits))
+
+    def interval(of: str | Metric) -> Callable[[], BootstrapEstimate]:
+        return partial(
+            bootstrap, of, y_true=labels, y_score=scores, patients=codes, resamples=resamples
+        )
+
     ours = getattr(metrics, metric)
     contestants = {
-        "seattn": partial(by, metric),
-        "seattn, loop": partial(by, lambda y_true, y_score: ours(y_true=y_true, y_score=y_score)),
+        "seattn": interval(metric),
+        "seattn, loop": interval(lambda y_true, y_score: ours(y_true=y_true, y_score=y_score)),
     }
     try:
-        theirs = getattr(importlib.import_module("sklearn.metrics"), SKLEARN[metric])
+        peers = importlib.import_module("sklearn.metrics")
     except ImportError as error:
         return contestants, {"scikit-learn loop": str(error)}
-    contestants["scikit-learn loop"] = partial(by, lambda y_true, y_score: theirs(y_true, y_score))
+
+    def theirs(*, y_true: Any, y_score: Any) -> float:
+        return getattr(peers, SKLEARN[metric])(y_true, y_score)
+
+    contestants["scikit-learn loop"] = interval(theirs)
     return contestants, {}
 
 
