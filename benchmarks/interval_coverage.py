@@ -96,7 +96,7 @@ def coverage(
             "missing": int(missing.sum()),
             "too_high": int(np.count_nonzero(low > AREA)),
             "too_low": int(np.count_nonzero(high < AREA)),
-            "median_width": float(np.median(high - low)),
+            "median_width": float(np.median(high - low)) if high.size else None,
             "seed": seed,
         }
 
