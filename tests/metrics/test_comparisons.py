@@ -11,6 +11,7 @@ from scipy import stats
 
 from seattn import metrics
 from seattn.metrics import (
+    compare_metric,
     crossed_bootstrap,
     delong_test,
     holm,
@@ -220,6 +221,33 @@ def test_swaps_of_columns_of_classes():
         assert 0 < test.p_value < 1
     with pytest.raises(ValueError, match="`swaps`"):
         permutation_test("roc_auc", **TWO, swaps=0)
+
+
+# ---- which method ---------------------------------------------------------------------------
+
+
+def test_few_patients_are_swapped_and_drawn():
+    both = compare_metric("roc_auc", **TWO, patients=PATIENTS)
+    drawn = metrics.paired_bootstrap("roc_auc", **TWO, patients=PATIENTS)
+    assert (both.low, both.high, both.p_value) == (drawn.low, drawn.high, 0.1015625)
+    assert both.method == f"{drawn.method}; exact swaps of 10 patients"
+
+
+def test_areas_of_thirty_patients_are_compared_by_delong():
+    stream = np.random.default_rng(0)
+    codes = np.repeat(np.arange(30), 2)
+    a, b = stream.standard_normal((2, 60)) + codes % 2
+    cases = {"y_true": codes % 2, "y_score_a": a, "y_score_b": b, "patients": codes}
+    both = compare_metric("roc_auc", **cases)
+    assert both == delong_test(**cases)
+    assert (both.method, both.reason) == ("clustered paired DeLong", None)
+    fewer = {name: values[:58] for name, values in cases.items()}
+    assert "swaps of patients" in (compare_metric("roc_auc", **fewer, swaps=200).method or "")
+    other = compare_metric("accuracy", **cases, threshold=0.5, swaps=200)
+    assert other.method == (
+        "paired stratified patient bootstrap, 2000 resamples, percentile; "
+        "200 random swaps of patients"
+    )
 
 
 # ---- McNemar --------------------------------------------------------------------------------

@@ -43,6 +43,7 @@ from seattn.metrics.estimate import Estimate
 from seattn.metrics.evaluation import binary_report, classification_report
 from seattn.metrics.mcnemar import McNemar, mcnemar_test
 from seattn.metrics.multiple_testing import holm
+from seattn.metrics.paired import compare_metric
 from seattn.metrics.patient_bootstrap import BootstrapEstimate, bootstrap, paired_bootstrap
 from seattn.metrics.permutation import permutation_test
 from seattn.metrics.probabilities import brier
@@ -88,6 +89,7 @@ __all__ = [
     "choose_threshold",
     "classification_report",
     "clopper_pearson",
+    "compare_metric",
     "confusion",
     "confusion_matrix",
     "decision_curve",

@@ -12,10 +12,10 @@ from seattn.metrics.distributions import normal_quantile, normal_two_sided
 from seattn.metrics.inputs import check_level
 from seattn.metrics.ranking import roc_auc
 
-__all__ = ["delong_test"]
+__all__ = ["FEW", "delong_test"]
 
 # Below this many patients the normal distribution of the statistic is not to be believed.
-_FEW = 30
+FEW = 30
 
 
 def delong_test(
@@ -81,7 +81,7 @@ def delong_test(
             p = normal_two_sided(z)
             reach = normal_quantile(level) * math.sqrt(variance)
             low, high = a - b - reach, a - b + reach
-            if n_units < _FEW:
+            if n_units < FEW:
                 unit = "cases" if alone else "patients"
                 reason = f"only {n_units} {unit}: see permutation_test"
         elif a == b:
