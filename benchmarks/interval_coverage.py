@@ -1,25 +1,27 @@
-"""How often do intervals of the ROC area hold the true one, and how wide are they?
+"""How often do intervals hold the true value, and how often do tests find what is not there?
 
 ``python -m benchmarks.interval_coverage --record FILE``. Studies are simulated with the shape of
 Wang et al.'s test set: three images per patient, 26 % of the patients with a fracture, which is
 visible in 75 % of their images. Scores are normal, shifted where the fracture is visible, and
 half of their variance belongs to the patient; the true area is 0.956. Each row of the results is
 one method at one number of patients; a study without an interval, and an interval of no width
-beside the true area, count as misses. The tests compare two models that are as good as each other
-and share half of the variance of their scores: a row holds how often they find a difference.
+beside the true area, count as misses. ``designs`` asks our interval about other studies. The tests
+compare two models that are as good as each other and share half of the variance of their scores: a
+row holds how often they find a difference.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime
+import functools
 import itertools
 import json
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -31,14 +33,39 @@ from seattn.metrics import (
     permutation_test,
     roc_auc,
     roc_auc_interval,
+    share_interval,
 )
 from seattn.metrics.clusters import count
 from seattn.metrics.delong import delong_covariance
 from seattn.metrics.distributions import normal_quantile
 
-IMAGES, FRACTURES, VISIBLE, LIKENESS, AREA = 3, 0.26, 0.75, 0.5, 0.956
+IMAGES, VISIBLE, LEVEL = 3, 0.75, 0.95
 PATIENTS = (20, 40, 66, 200)
-LEVEL = 0.95
+NORMAL = NormalDist()
+
+
+class Design(NamedTuple):
+    """What the simulated studies are like."""
+
+    area: float = 0.956
+    fractures: float = 0.26  # share of the patients
+    likeness: float = 0.5  # share of the variance that belongs to the patient
+
+    @property
+    def shift(self) -> float:
+        """By how much a visible fracture raises a score."""
+        return math.sqrt(2) * NORMAL.inv_cdf(self.area)
+
+
+PAPER = Design()
+OTHERS = (
+    Design(area=0.75),
+    Design(area=0.85, fractures=0.5),
+    Design(fractures=0.5),
+    Design(likeness=0.2),
+    Design(likeness=0.8),
+    Design(area=0.99),
+)
 
 
 class Study(NamedTuple):
@@ -51,6 +78,7 @@ class Study(NamedTuple):
 
 Interval = Callable[[Study], tuple[float, float]]
 Test = Callable[[Study], float]
+Row = dict[str, Any]
 
 
 def main() -> None:
@@ -59,16 +87,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--studies", type=int, default=10_000, help="(default 10000)")
-    parser.add_argument("--resampled", type=int, default=2000, help="of them, by the bootstraps")
+    parser.add_argument("--resampled", type=int, default=2000, help="of them, where resampled")
     parser.add_argument("--patients", type=int, nargs="+", default=PATIENTS)
-    parser.add_argument("--of", nargs="+", default=("intervals", "tests"), metavar="KIND")
+    parser.add_argument("--of", nargs="+", choices=list(KINDS), default=list(KINDS))
     parser.add_argument("--seed", type=int, default=0, help="(default 0)")
     parser.add_argument("--record", type=Path, metavar="FILE", help="JSONL file to append to")
     choices = parser.parse_args()
-    for patients in choices.patients:
-        numbers = (patients, choices.studies, choices.resampled, choices.seed)
-        kinds = {"intervals": coverage, "tests": size}
-        for row in itertools.chain(*(kinds[kind](*numbers) for kind in choices.of)):
+    for kind, patients in itertools.product(choices.of, choices.patients):
+        for row in KINDS[kind](patients, choices.studies, choices.resampled, choices.seed):
             row |= {"date": datetime.date.today().isoformat(), "commit": commit_hash()}
             print(row)
             if choices.record:
@@ -76,34 +102,54 @@ def main() -> None:
                     file.write(json.dumps(row) + "\n")
 
 
-def coverage(
-    patients: int, studies: int, resampled: int, seed: int
-) -> Iterator[dict[str, str | int | float | None]]:
-    """Simulates studies, the first ``resampled`` of them for the bootstraps too; a row a method."""
+def areas(patients: int, studies: int, resampled: int, seed: int) -> Iterator[Row]:
+    """Simulates studies, the first ``resampled`` of them for the bootstraps; a row a method."""
     for name, interval in METHODS.items():
-        stream = np.random.default_rng([seed, patients])
         number = min(studies, resampled) if "bootstrap" in name else studies
-        ends = np.array([interval(simulated(stream, patients)) for _ in range(number)])
-        missing = np.isnan(ends[:, 0])
-        low, high = ends[~missing].T
-        held = int(np.count_nonzero((low <= AREA) & (high >= AREA)))
-        yield {
-            "method": name,
-            "patients": patients,
-            "studies": number,
-            "held": held,
-            "coverage": held / number,
-            "missing": int(missing.sum()),
-            "too_high": int(np.count_nonzero(low > AREA)),
-            "too_low": int(np.count_nonzero(high < AREA)),
-            "median_width": float(np.median(high - low)) if high.size else None,
-            "seed": seed,
-        }
+        yield {"method": name} | held(interval, PAPER.area, PAPER, patients, number, seed)
 
 
-def size(
-    patients: int, studies: int, resampled: int, seed: int
-) -> Iterator[dict[str, str | int | float | None]]:
+def shares(patients: int, studies: int, resampled: int, seed: int) -> Iterator[Row]:
+    """The same of sensitivity and specificity, at the threshold where both are alike."""
+    truth = NORMAL.cdf(PAPER.shift / 2)
+    for (positives, name), clustered in itertools.product(
+        [(True, "sensitivity"), (False, "specificity")], [False, True]
+    ):
+        interval = functools.partial(share, positives=positives, clustered=clustered)
+        method = f"{name}, {'clustered ' * clustered}Wilson"
+        yield {"share": method} | held(interval, truth, PAPER, patients, studies, seed)
+
+
+def designs(patients: int, studies: int, resampled: int, seed: int) -> Iterator[Row]:
+    """The same of our interval of the area in studies of another kind."""
+    for design in OTHERS:
+        row = held(ours, design.area, design, patients, studies, seed)
+        yield {"design": design._asdict()} | row
+
+
+def held(
+    interval: Interval, truth: float, design: Design, patients: int, studies: int, seed: int
+) -> Row:
+    """How often the interval holds the truth."""
+    stream = np.random.default_rng([seed, patients])
+    ends = np.array([interval(simulated(stream, patients, design)) for _ in range(studies)])
+    missing = np.isnan(ends[:, 0])
+    low, high = ends[~missing].T
+    hits = int(np.count_nonzero((low <= truth) & (high >= truth)))
+    return {
+        "patients": patients,
+        "studies": studies,
+        "held": hits,
+        "coverage": hits / studies,
+        "missing": int(missing.sum()),
+        "too_high": int(np.count_nonzero(low > truth)),
+        "too_low": int(np.count_nonzero(high < truth)),
+        "median_width": float(np.median(high - low)) if high.size else None,
+        "seed": seed,
+    }
+
+
+def tests(patients: int, studies: int, resampled: int, seed: int) -> Iterator[Row]:
     """Simulates studies of two equal models, ``resampled`` of them for the swaps; a row a test."""
     for name, test in TESTS.items():
         stream = np.random.default_rng([seed, patients, 2])
@@ -120,20 +166,30 @@ def size(
         }
 
 
-def simulated(stream: np.random.Generator, patients: int, models: int = 1) -> Study:
+def simulated(
+    stream: np.random.Generator, patients: int, design: Design = PAPER, *, models: int = 1
+) -> Study:
     """One study; with more models than one a row of scores for each, correlated by one half."""
     codes = np.repeat(np.arange(patients), IMAGES)
-    fractured = codes < round(FRACTURES * patients)
+    fractured = codes < round(design.fractures * patients)
     visible = fractured & (stream.random(len(codes)) < VISIBLE)
 
     def noise(count: int) -> npt.NDArray[np.float64]:
         own = stream.standard_normal((models, count))
         return own if models == 1 else (own + stream.standard_normal(count)) / math.sqrt(2)
 
-    scores = math.sqrt(2) * NormalDist().inv_cdf(AREA) * visible
-    scores = scores + math.sqrt(LIKENESS) * noise(patients)[:, codes]
-    scores = scores + math.sqrt(1 - LIKENESS) * noise(len(codes))
+    scores = design.shift * visible
+    scores = scores + math.sqrt(design.likeness) * noise(patients)[:, codes]
+    scores = scores + math.sqrt(1 - design.likeness) * noise(len(codes))
     return Study(visible, scores[0] if models == 1 else scores, codes)
+
+
+def share(study: Study, *, positives: bool, clustered: bool) -> tuple[float, float]:
+    """Of the positives, or of the negatives, that are called so."""
+    of = study.y_true == positives
+    right = (study.y_score[of] >= PAPER.shift / 2) == positives
+    found = share_interval(right, patients=study.patients[of] if clustered else None, level=LEVEL)
+    return found.low, found.high
 
 
 def ours(study: Study) -> tuple[float, float]:
@@ -224,6 +280,8 @@ TESTS: dict[str, Test] = {
     "clustered paired DeLong": clustered_test,
     "patient swaps": swaps_of_patients,
 }
+
+KINDS = {"areas": areas, "shares": shares, "designs": designs, "tests": tests}
 
 
 def _wald(study: Study, codes: npt.NDArray[np.int64]) -> tuple[float, float]:

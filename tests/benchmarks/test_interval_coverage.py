@@ -1,3 +1,4 @@
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -19,14 +20,20 @@ def only(monkeypatch, *names: str) -> None:
 @pytest.mark.parametrize(("patients", "studies"), [(40, 1200), (66, 1200), (200, 600)])
 def test_intervals_that_know_about_patients_hold_the_area(patients, studies, monkeypatch):
     only(monkeypatch, OURS, "DeLong")
-    ours, delong = coverage.coverage(patients, studies, 0, seed=1)
+    ours, delong = coverage.areas(patients, studies, 0, seed=1)
     assert ours["coverage"] > 0.925
     assert delong["coverage"] < 0.9
     assert ours["missing"] == 0
 
 
+def test_shares_that_know_about_patients_hold_the_truth():
+    rows = {row["share"]: row["coverage"] for row in coverage.shares(66, 600, 0, seed=1)}
+    for name in ("sensitivity", "specificity"):
+        assert rows[f"{name}, clustered Wilson"] > max(0.925, rows[f"{name}, Wilson"])
+
+
 def test_the_clustered_test_keeps_its_size_and_the_unclustered_one_does_not():
-    alone, clustered, swaps = coverage.size(66, 500, 80, seed=1)
+    alone, clustered, swaps = coverage.tests(66, 500, 80, seed=1)
     assert alone["size"] > max(0.055, 1.5 * clustered["size"])
     assert clustered["size"] < 0.07
     assert swaps["size"] < 0.1
@@ -39,8 +46,11 @@ def test_rows_of_the_record_are_the_promise():
         assert found[OURS, patients]["coverage"] >= 0.93
         assert found[OURS, patients]["studies"] >= 2000
     assert found[OURS, 20]["coverage"] >= 0.93
+    shares = {(row.get("share"), row["patients"]): row for row in rows}
+    for patients, name in itertools.product((20, 40, 66, 200), ("sensitivity", "specificity")):
+        assert shares[f"{name}, clustered Wilson", patients]["coverage"] >= 0.93
     for row in rows:
-        if "method" in row:
+        if "coverage" in row:
             held = row["held"] + row["too_high"] + row["too_low"] + row["missing"]
             assert held == row["studies"]
 
@@ -71,10 +81,13 @@ def test_the_command_writes_a_row_of_every_method_and_test(tmp_path, monkeypatch
     rows = [json.loads(line) for line in record.read_text().splitlines()]
     assert [row["method"] for row in rows if "method" in row] == list(coverage.METHODS)
     assert [row["test"] for row in rows if "test" in row] == list(coverage.TESTS)
+    designs = [coverage.Design(**row["design"]) for row in rows if "design" in row]
+    assert designs == list(coverage.OTHERS)
+    assert len([row for row in rows if "share" in row]) == 4
     assert {row["studies"] for row in rows} == {12, 2}
 
 
 def test_a_study_without_an_interval_is_a_miss(monkeypatch):
     monkeypatch.setattr(coverage, "METHODS", {"none": lambda study: (np.nan, np.nan)})
-    (row,) = coverage.coverage(20, 5, 5, seed=0)
+    (row,) = coverage.areas(20, 5, 5, seed=0)
     assert (row["coverage"], row["missing"], row["median_width"]) == (0, 5, None)
