@@ -1,11 +1,11 @@
 """Numbers in, numbers with intervals out: labels and scores of arrays, lists or tensors."""
 
 from seattn.metrics.agreement import kappa
+from seattn.metrics.area_comparison import delong_test
 from seattn.metrics.calibration import Calibrator, fit_calibrator
 from seattn.metrics.calibration_error import Reliability, ece, reliability
 from seattn.metrics.calibration_line import Recalibration, recalibration
 from seattn.metrics.classes import ClassValues, by_class
-from seattn.metrics.area_comparison import delong_test
 from seattn.metrics.comparison import Comparison
 from seattn.metrics.counts import (
     BinaryCounts,
@@ -15,6 +15,7 @@ from seattn.metrics.counts import (
     confusion_matrix,
     mcc,
 )
+from seattn.metrics.crossed import CrossedEstimate, crossed_bootstrap
 from seattn.metrics.curves import (
     PrecisionRecallCurve,
     RocCurve,
@@ -23,6 +24,7 @@ from seattn.metrics.curves import (
     roc_curve,
 )
 from seattn.metrics.decision import DecisionCurve, decision_curve, net_benefit
+from seattn.metrics.delong import roc_auc_interval
 from seattn.metrics.diagnosis import (
     negative_likelihood_ratio,
     npv_at_prevalence,
@@ -30,25 +32,19 @@ from seattn.metrics.diagnosis import (
     ppv_at_prevalence,
     youden_j,
 )
-from seattn.metrics.evaluation import binary_report, classification_report
-from seattn.metrics.intervals import Estimate, wilson
-from seattn.metrics.operating_points import OperatingPoint, choose_threshold
-from seattn.metrics.patients import PatientScores, by_patient
-from seattn.metrics.predictions import Predictions
-from seattn.metrics.probabilities import brier, brier_skill, log_loss
-from seattn.metrics.ranking import average_precision, roc_auc, roc_auc_ovo
-from seattn.metrics.crossed import CrossedEstimate, crossed_bootstrap
-from seattn.metrics.delong import roc_auc_interval
 from seattn.metrics.estimate import Estimate
 from seattn.metrics.evaluation import binary_report, classification_report
 from seattn.metrics.mcnemar import McNemar, mcnemar_test
 from seattn.metrics.multiple_testing import holm
+from seattn.metrics.operating_points import OperatingPoint, choose_threshold
 from seattn.metrics.paired import compare_metric
 from seattn.metrics.patient_bootstrap import BootstrapEstimate, bootstrap, paired_bootstrap
+from seattn.metrics.patients import PatientScores, by_patient
 from seattn.metrics.permutation import permutation_test
-from seattn.metrics.probabilities import brier
+from seattn.metrics.predictions import Predictions
+from seattn.metrics.probabilities import brier, brier_skill, log_loss
 from seattn.metrics.proportion import clopper_pearson, share_interval, wilson
-from seattn.metrics.ranking import average_precision, roc_auc
+from seattn.metrics.ranking import average_precision, roc_auc, roc_auc_ovo
 from seattn.metrics.rates import f1, npv, ppv, precision, recall, sensitivity, specificity
 from seattn.metrics.report import BinaryReport, ClassificationReport
 from seattn.metrics.subgroups import SubgroupReport, by_subgroup
@@ -57,15 +53,15 @@ from seattn.metrics.torchmetric import as_torchmetric
 __all__ = [
     "BinaryCounts",
     "BinaryReport",
+    "BootstrapEstimate",
     "Calibrator",
     "ClassValues",
     "ClassificationReport",
-    "DecisionCurve",
-    "BootstrapEstimate",
-    "ClassificationReport",
     "Comparison",
     "CrossedEstimate",
+    "DecisionCurve",
     "Estimate",
+    "McNemar",
     "OperatingPoint",
     "PatientScores",
     "PrecisionRecallCurve",
@@ -74,7 +70,6 @@ __all__ = [
     "Reliability",
     "RocCurve",
     "SubgroupReport",
-    "McNemar",
     "accuracy",
     "as_torchmetric",
     "average_precision",
@@ -92,27 +87,25 @@ __all__ = [
     "compare_metric",
     "confusion",
     "confusion_matrix",
+    "crossed_bootstrap",
     "decision_curve",
+    "delong_test",
     "ece",
     "f1",
     "fit_calibrator",
+    "holm",
     "kappa",
     "log_loss",
     "mcc",
+    "mcnemar_test",
     "negative_likelihood_ratio",
     "net_benefit",
-    "crossed_bootstrap",
-    "delong_test",
-    "f1",
-    "holm",
-    "mcc",
-    "mcnemar_test",
     "npv",
     "npv_at_prevalence",
-    "partial_roc_auc",
-    "positive_likelihood_ratio",
     "paired_bootstrap",
+    "partial_roc_auc",
     "permutation_test",
+    "positive_likelihood_ratio",
     "ppv",
     "ppv_at_prevalence",
     "pr_curve",
@@ -121,9 +114,9 @@ __all__ = [
     "recall",
     "reliability",
     "roc_auc",
+    "roc_auc_interval",
     "roc_auc_ovo",
     "roc_curve",
-    "roc_auc_interval",
     "sensitivity",
     "share_interval",
     "specificity",

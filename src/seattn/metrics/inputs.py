@@ -21,10 +21,8 @@ __all__ = [
     "check_probabilities",
     "class_scores",
     "column_scores",
-    "label_columns",
-
-
     "flags",
+    "label_columns",
     "label_pair",
 ]
 
