@@ -16,6 +16,7 @@ from seattn.metrics import (
     delong_test,
     holm,
     mcnemar_test,
+    permutation,
     permutation_test,
     resampling,
 )
@@ -167,15 +168,18 @@ def test_exact_swaps_are_their_definition(cases: Cases, random):
 
 
 def test_random_swaps_come_close_to_the_exact_ones(monkeypatch):
-    monkeypatch.setattr(metrics.permutation, "_EXACT", 9)
+    monkeypatch.setattr(permutation, "_EXACT", 9)
     test = permutation_test("roc_auc", **TWO, patients=PATIENTS)
     assert test.method == "100000 random swaps of patients"
     assert test.p_value == pytest.approx(0.1015625, abs=0.004)
     assert (test.p_value * 100_001) % 1 == pytest.approx(0, abs=1e-6)
     again = permutation_test("roc_auc", **TWO, patients=PATIENTS, seed=1)
     assert again.p_value != test.p_value
-    monkeypatch.setattr(resampling, "_CHUNK", 999)
-    assert repr(permutation_test("roc_auc", **TWO, patients=PATIENTS)) == repr(test)
+    few = permutation_test("roc_auc", **TWO, patients=PATIENTS, swaps=1000)
+    monkeypatch.setattr(resampling, "_CHUNK", 3 * 40)  # three swaps, 30 patients
+    assert permutation_test("roc_auc", **TWO, patients=PATIENTS, swaps=1000).p_value == few.p_value
+    monkeypatch.undo()
+    monkeypatch.setattr(permutation, "_EXACT", 9)
     order = np.random.default_rng(0).permutation(20)
     shuffled = {name: np.array(column)[order] for name, column in TWO.items()}
     names = [f"{17 * p % 23}" for p in np.array(PATIENTS)[order]]

@@ -104,6 +104,30 @@ def test_strata_keep_their_sizes_and_patients_are_drawn_alike():
         assert np.corrcoef(members.T)[0, 1] == pytest.approx(-1 / (size - 1), abs=0.06)
 
 
+def test_strata_are_drawn_apart():
+    strata = np.arange(10) < 5
+    counts = np.concatenate(list(resampled_counts(strata, resamples=500, seed=5, width=10)))
+    assert not (counts[:, :5] == counts[:, 5:]).all(axis=1).mean() > 0.1
+
+
+@pytest.mark.parametrize("width", [1, 2**17 // 3, 2**17 // 7, 2**17])
+def test_counts_do_not_depend_on_chunks(width: int):
+    strata = np.arange(10) < 3  # odd numbers of draws, of which a generator may keep a half
+    drawn = resampled_counts(strata, resamples=50, seed=5, width=width)
+    whole = resampled_counts(strata, resamples=50, seed=5, width=1)
+    assert (np.concatenate(list(drawn)) == np.concatenate(list(whole))).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_values_do_not_depend_on_how_many_are_computed_together(name: str):
+    stream = np.random.default_rng(0)
+    labels, scores = stream.integers(0, 2, 600), stream.random(600)
+    form = weighted_metric(name, labels, scores, np.arange(600) // 3, threshold=None)
+    counts = stream.integers(0, 4, (64, 200)).astype(float)
+    one_by_one = [form(row[None])[0] for row in counts]
+    assert form(counts).tolist() == one_by_one
+
+
 @pytest.mark.parametrize("name", ["roc_auc", "average_precision", "brier", "f1"])
 @pytest.mark.parametrize("chunk", [1, 20 * 7, 2**20])
 def test_chunks_do_not_change_a_bit(name: str, chunk: int, monkeypatch):

@@ -102,10 +102,11 @@ def weighted_area(positive: Flags, scores: Scores, codes: Labels) -> Weighted:
     not_above = np.searchsorted(ranked, scores[positive], "right")
 
     def area(counts: Scores) -> Scores:
-        weights = counts[:, of_positives]
+        weights = counts.take(of_positives, axis=1)
         passed = np.zeros((len(counts), len(ranked) + 1))
-        np.cumsum(counts[:, of_ranked], axis=1, out=passed[:, 1:])
-        twice_won = (weights * (passed[:, below] + passed[:, not_above])).sum(axis=1)
+        np.cumsum(counts.take(of_ranked, axis=1), axis=1, out=passed[:, 1:])
+        twice_won = passed.take(below, axis=1) + passed.take(not_above, axis=1)
+        twice_won = (weights * twice_won).sum(axis=1)
         return ratio(twice_won, 2 * weights.sum(axis=1) * passed[:, -1])
 
     return area
@@ -123,11 +124,12 @@ def weighted_precision(positive: Flags, scores: Scores, codes: Labels) -> Weight
     of_misses = of_negatives[miss_order]
 
     def precision(counts: Scores) -> Scores:
-        weights = counts[:, of_hits]
-        tp = np.cumsum(weights, axis=1)[:, hits_up_to]
+        # `take`, not an index, whose result has rows that lie apart and sums that round by shape.
+        weights = counts.take(of_hits, axis=1)
+        tp = np.cumsum(weights, axis=1).take(hits_up_to, axis=1)
         fp = np.zeros((len(counts), len(of_misses) + 1))
-        np.cumsum(counts[:, of_misses], axis=1, out=fp[:, 1:])
-        called = tp + fp[:, misses_up_to]
+        np.cumsum(counts.take(of_misses, axis=1), axis=1, out=fp[:, 1:])
+        called = tp + fp.take(misses_up_to, axis=1)
         np.divide(tp, called, out=tp, where=called > 0)
         return ratio((weights * tp).sum(axis=1), weights.sum(axis=1))
 
