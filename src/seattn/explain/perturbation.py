@@ -38,7 +38,7 @@ class PerturbationCurve:
 
     @property
     def area(self) -> Tensor:
-        """The area under each curve, by trapezoids, (N,): low is good in deletion, high is not."""
+        """(N,) areas under the curves, by trapezoids; low is good in deletion, high in insertion."""
         return torch.trapezoid(self.scores, self.fractions)
 
     @property

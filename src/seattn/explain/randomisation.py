@@ -45,7 +45,7 @@ class RandomisationTest:
 
     @property
     def limits(self) -> tuple[float, float]:
-        """What 95 % of unrelated pairs stay below: |rank correlation|, and SSIM."""
+        """The size of the rank correlation and the SSIM that 95 % of unrelated pairs stay below."""
         rho, ssim = self.unrelated.rank_correlation.abs(), self.unrelated.ssim
         return rho.nanquantile(0.95).item(), ssim.nanquantile(0.95).item()
 
