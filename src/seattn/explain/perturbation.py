@@ -38,7 +38,7 @@ class PerturbationCurve:
 
     @property
     def area(self) -> Tensor:
-        """(N,) areas under the curves, by trapezoids; low is good in deletion, high in insertion."""
+        """(N,) areas under the curves, by trapezoids; low is good in deletion, else high."""
         return torch.trapezoid(self.scores, self.fractions)
 
     @property
