@@ -1,0 +1,1 @@
+"""Images a second of SE networks and their peers, to train and to infer, with the price of SE."""
