@@ -88,8 +88,10 @@ def walk(network: nn.Module, images: Tensor) -> Walk:
             (x,) = args
             if isinstance(module, nn.Conv2d) and x.shape[-1] > 1:
                 weight, positions = module.weight.numel(), out[0, 0].numel() * len(out)
-                sampled = x.numel() if module.kernel_size[0] > 1 else x.numel() * positions // (
-                    len(x) * x[0, 0].numel()
+                sampled = (
+                    x.numel()
+                    if module.kernel_size[0] > 1
+                    else x.numel() * positions // (len(x) * x[0, 0].numel())
                 )
                 first = not convolutions
                 convolutions.append(

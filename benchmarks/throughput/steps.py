@@ -13,7 +13,9 @@ __all__ = ["DTYPES", "Batch", "infer", "make_batch", "trainer"]
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 CLASSES = 1000
-LEARNING_RATE = 1e-6  # weights stay where they are: a benchmark of thousands of steps must not drift
+LEARNING_RATE = (
+    1e-6  # weights stay where they are: a benchmark of thousands of steps must not drift
+)
 
 
 @dataclass(frozen=True)
