@@ -1,4 +1,4 @@
-"""The least time a step of a bottleneck ResNet can take on a card: ``python -m benchmarks.roofline``.
+"""The least time that a step of a ResNet takes on a card: ``python -m benchmarks.roofline``.
 
 Every kernel takes the time of its arithmetic or of its memory traffic, whichever is longer, and
 kernels do not overlap. A pass is one read or one write of an activation. Two levels are priced:
@@ -137,7 +137,7 @@ def floor(priced: Iterator[Kernel] | list[Kernel], *, flops: float, bandwidth: f
 
 
 def ceilings(device: str, dtype: torch.dtype, *, clock: Any) -> tuple[float, float]:
-    """Measure the card: FLOP/s of a large matrix product, bytes/s of a large copy; best of ten."""
+    """Measure the device: FLOP/s of a large matrix product, bytes/s of a large copy; best of ten."""
     side, numbers = (8192, 2**28) if device == "cuda" else (1024, 2**24)
     a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     source = torch.ones(numbers, device=device)
@@ -147,11 +147,11 @@ def ceilings(device: str, dtype: torch.dtype, *, clock: Any) -> tuple[float, flo
     return 2 * side**3 / product, 2 * source.nbytes / copy
 
 
-class count(TorchDispatchMode):  # noqa: N801 - used as a verb: `with count() as counted`
+class count(TorchDispatchMode):  # type: ignore[no-untyped-call]  # noqa: N801 - `with count()`
     """Count what eager PyTorch does inside the block, operator by operator: ``counted.kernels``."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.kernels: list[Kernel] = []
 
     def __torch_dispatch__(

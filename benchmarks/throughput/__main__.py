@@ -22,7 +22,7 @@ from benchmarks.throughput.case import Case, Entry, Method, run_case
 from benchmarks.throughput.contestants import MODES, NETWORKS, all_contestants
 from benchmarks.throughput.export import EXPORTS
 from benchmarks.throughput.steps import DTYPES
-from benchmarks.throughput.timing import Rounds, paired_ratio, wall_clock
+from benchmarks.throughput.timing import Rounds, device_clock, paired_ratio
 
 ABOUT = """\
 Images a second of SE-ResNet50, ResNet50 and EfficientNet-B5: ours beside timm's, torchvision's and
@@ -57,7 +57,7 @@ def main() -> None:
         who = list(all_contestants(choices.networks, choices.libraries, modes))
         torch.compiler.reset()
         entries, rounds = run_case(case, who, method)
-        peak = ceilings(device, DTYPES[dtype], clock=wall_clock(device))
+        peak = ceilings(device, DTYPES[dtype], clock=device_clock(device))
         rows = list(make_rows(case, entries, rounds, peak, facts))
         show(case, rows)
         if choices.record:

@@ -77,7 +77,6 @@ def _prepare(
     case: Case, network: str, contestants: list[Contestant], device: str
 ) -> Iterator[Entry]:
     """Build the contestants of one network, and check each against the reference."""
-    train = case.work == "train"
     batch = make_batch(
         batch=case.batch,
         in_chans=case.in_chans,

@@ -44,7 +44,7 @@ def numbers(
     with batch.autocast():
         logits = forward(batch.images)
         loss = F.cross_entropy(logits, batch.labels)
-    (loss * scale).backward()
+    (loss * scale).backward()  # type: ignore[no-untyped-call]
     state = {name: p.grad / scale for name, p in network.named_parameters() if p.grad is not None}
     state |= {name: buffer.clone() for name, buffer in network.named_buffers()}
     network.zero_grad(set_to_none=True)

@@ -19,8 +19,8 @@ Build = Callable[[int], nn.Module]
 """From the channels of an image to a network."""
 
 
-def _ours(name: str, **options: object) -> Build:
-    return lambda in_chans: seattn.create_model(name, in_chans=in_chans, **options)
+def _ours(name: str) -> Build:
+    return lambda in_chans: seattn.create_model(name, in_chans=in_chans)
 
 
 def _peer(module: str, function: str, channels: str = "in_chans", **options: object) -> Build:

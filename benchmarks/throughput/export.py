@@ -23,9 +23,7 @@ def _onnx(network: nn.Module, batch: Batch) -> bytes:
     )
     if program is None:
         raise RuntimeError("torch.onnx.export gave nothing")
-    file = io.BytesIO()
-    program.save(file)
-    return file.getvalue()
+    return program.model_proto.SerializeToString()
 
 
 def _require(module: str, batch: Batch) -> Any:

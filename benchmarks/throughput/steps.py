@@ -57,7 +57,7 @@ def trainer(
         optimizer.zero_grad(set_to_none=True)
         with batch.autocast():
             loss = F.cross_entropy(forward(batch.images), batch.labels)
-        scaler.scale(loss).backward()
+        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         scaler.step(optimizer)
         scaler.update()
         return loss

@@ -7,13 +7,21 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import torch
 
-__all__ = ["Rounds", "paired_ratio", "run_rounds", "wall_clock"]
+__all__ = ["Clock", "Rounds", "device_clock", "paired_ratio", "run_rounds"]
 
 Step = Callable[[], object]
+
+
+class Clock(Protocol):
+    """Times steps."""
+
+    def time(self, step: Step, iterations: int) -> float:
+        """Seconds of one step, the mean of so many."""
 
 
 @dataclass
@@ -59,7 +67,7 @@ def run_rounds(
         tolerance: Rounds of which a sentinel is off its median by more than this share are dropped.
         seed: Of the order.
     """
-    clock = wall_clock(device)
+    clock: Clock = _Events() if device == "cuda" else _Wall()
     iterations = {name: _fill(clock, step, window) for name, step in steps.items()}
     result = Rounds({n: [] for n in steps}, {n: [] for n in steps}, iterations)
     order, shuffle = list(steps), random.Random(seed)
@@ -93,9 +101,9 @@ def paired_ratio(
     return float(np.median(ratios)), float(low), float(high)
 
 
-def wall_clock(device: str) -> _Wall | _Events:
-    """The clock whose ``time(step, iterations)`` gives the seconds of one step on a device."""
-    return _Events() if device == "cuda" else _Wall()
+def device_clock(device: str) -> Clock:
+    """The clock of what a device does: between CUDA events, or the CPU time of this process."""
+    return _Events() if device == "cuda" else _Cpu()
 
 
 class _Wall:
@@ -116,7 +124,7 @@ class _Cpu:
 
 class _Events:
     def time(self, step: Step, iterations: int) -> float:
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
         torch.cuda.synchronize()
         start.record()
         for _ in range(iterations):
@@ -135,7 +143,7 @@ class _Sentinel:
         self._matrix = torch.randn(side, side, device=device).to(dtype)
         self._source = torch.ones(numbers, device=device)
         self._copy = torch.empty_like(self._source)
-        self._clock = _Events() if device == "cuda" else _Cpu()
+        self._clock = device_clock(device)
 
     def seconds(self) -> tuple[float, float]:
         clock = self._clock
@@ -143,7 +151,7 @@ class _Sentinel:
         return product, clock.time(lambda: self._copy.copy_(self._source), 4)
 
 
-def _fill(clock: _Wall | _Events, step: Step, window: float) -> int:
+def _fill(clock: Clock, step: Step, window: float) -> int:
     """How many steps fill the window, by the faster of two."""
     once = min(clock.time(step, 1) for _ in range(2))
     return max(1, round(window / once + 0.5))
