@@ -137,7 +137,7 @@ def floor(priced: Iterator[Kernel] | list[Kernel], *, flops: float, bandwidth: f
 
 
 def ceilings(device: str, dtype: torch.dtype, *, clock: Any) -> tuple[float, float]:
-    """Measure the device: FLOP/s of a large matrix product, bytes/s of a large copy; best of ten."""
+    """FLOP/s of a large matrix product and bytes/s of a large copy, the best of ten each."""
     side, numbers = (8192, 2**28) if device == "cuda" else (1024, 2**24)
     a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     source = torch.ones(numbers, device=device)

@@ -1,0 +1,137 @@
+"""The throughput benchmark measures, and refuses what is wrong."""
+
+import itertools
+import json
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from benchmarks.peers import find
+from benchmarks.throughput import __main__ as command
+from benchmarks.throughput import timing
+from benchmarks.throughput.checks import allowed, deviations, numbers, reference_numbers
+from benchmarks.throughput.steps import infer, make_batch, trainer
+from benchmarks.throughput.timing import paired_ratio, run_rounds
+
+
+class Tiny(nn.Module):
+    """A network with every kind of number that is checked."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv1 = nn.Conv2d(3, 8, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(8)
+        self.fc = nn.Linear(8, 1000)
+
+    def forward(self, x):
+        return self.fc(self.bn1(self.conv1(x)).relu().mean((2, 3)))
+
+
+@pytest.fixture(autouse=True)
+def names_as_they_are(monkeypatch):
+    monkeypatch.setattr("benchmarks.throughput.checks.convert", lambda state: state)
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+@pytest.mark.parametrize("train", [True, False])
+def test_a_right_contestant_passes_and_each_wrong_number_is_noticed(dtype, train):
+    batch = make_batch(batch=4, in_chans=3, size=16, dtype=dtype, device="cpu")
+    exact = reference_numbers(Tiny(), batch, train=train)
+    assert exact["logits"].dtype == torch.float64
+    net = Tiny()
+    found = numbers(net, net, batch, train=train)
+    rounding = deviations(found, exact)
+    assert allowed(deviations(found, exact), rounding)
+    kinds = {"logits", "loss", "gradients", "running statistics"} if train else {"logits"}
+    assert rounding.keys() == kinds
+    for name in found.keys() - {"bn1.num_batches_tracked"}:
+        wrong = found | {name: found[name] * 1.5}
+        assert not allowed(deviations(wrong, exact), rounding), name
+    with pytest.raises(ValueError, match="tensors differ"):
+        deviations({"logits": found["logits"], "more": found["logits"]}, exact)
+
+
+def test_many_images_are_checked_against_float32():
+    batch = make_batch(batch=9, in_chans=3, size=8, dtype="bf16", device="cpu")
+    assert reference_numbers(Tiny(), batch, train=False)["logits"].dtype == torch.float32
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16", "fp16"])
+def test_a_training_step_moves_the_weights_and_inference_does_not(dtype):
+    batch = make_batch(batch=4, in_chans=3, size=16, dtype=dtype, device="cpu")
+    net = Tiny()
+    before = [p.clone() for p in net.parameters()]
+    infer(net, net, batch)()
+    assert all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
+    step = trainer(net, net, batch)
+    for _ in range(3):
+        loss = step()
+    assert loss.isfinite()
+    assert any(not torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
+
+
+def test_disturbed_rounds_are_dropped_and_interrupted_ones_forgotten(monkeypatch):
+    felt = itertools.chain(
+        [(1.0, 1.0), (1.0, 1.02), (1.3, 1.0), (1.0, 1.0)], itertools.repeat((1, 1))
+    )
+
+    class Sentinel:
+        def __init__(self, device):
+            pass
+
+        def seconds(self):
+            return next(felt)
+
+    monkeypatch.setattr(timing, "_Sentinel", Sentinel)
+    calls = itertools.count()
+
+    def step():
+        if next(calls) > 40:
+            raise KeyboardInterrupt
+
+    rounds = run_rounds(
+        {"a": step, "b": lambda: None}, device="cpu", rounds=10**6, window=0, tolerance=0.1
+    )
+    assert rounds.dropped == [2]
+    assert len(rounds.seconds["a"]) == len(rounds.seconds["b"]) == len(rounds.sentinels) > 4
+    assert len(rounds.kept("a")) == len(rounds.seconds["a"]) - 1
+
+
+def test_the_ratio_is_taken_within_a_round():
+    slow_and_fast = [1.0, 10.0, 1.0, 10.0, 1.0]
+    ratio, low, high = paired_ratio([2 * t for t in slow_and_fast], slow_and_fast)
+    assert ratio == low == high == 2
+
+
+def test_the_smallest_case_runs_and_is_recorded(monkeypatch, tmp_path, capsys):
+    monkeypatch.undo()
+    if find("timm") is None:
+        pytest.skip("timm is not installed")
+    file = tmp_path / "rows.jsonl"
+    arguments = ["--device", "cpu", "--quick", "--libraries", "timm", "torchvision", "seattn"]
+    monkeypatch.setattr(sys, "argv", ["throughput", *arguments, "--record", str(file)])
+    threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    try:
+        command.main()
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_float32_matmul_precision(precision)
+        torch.backends.cudnn.benchmark = False
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    assert {(row["work"], row["contestant"]) for row in rows} >= {
+        (work, f"{library} {network}, eager")
+        for work in ("train", "infer")
+        for library in ("timm", "seattn")
+        for network in ("resnet50", "se_resnet50")
+    }
+    for row in rows:
+        assert row["valid"] or row["absent"]
+        if row["valid"]:
+            assert len(row["seconds"]) == 2
+            assert row["fused_floor"] < row["eager_floor"]
+    printed = capsys.readouterr().out
+    assert "seattn, eager: with SE" in printed
+    assert "images/s" in printed
