@@ -38,7 +38,7 @@ def numbers(
     if not train:
         network.eval()
         with torch.inference_mode(), batch.autocast():
-            return {"logits": forward(batch.images).float().clone()}
+            return {"logits": forward(batch.images).clone()}
     network.train().zero_grad(set_to_none=True)
     scale = FP16_SCALE if batch.dtype == "fp16" else 1.0
     with batch.autocast():

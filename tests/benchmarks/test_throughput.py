@@ -111,7 +111,7 @@ def test_the_smallest_case_runs_and_is_recorded(monkeypatch, tmp_path, capsys):
     if find("timm") is None:
         pytest.skip("timm is not installed")
     file = tmp_path / "rows.jsonl"
-    arguments = ["--device", "cpu", "--quick", "--libraries", "timm", "torchvision", "seattn"]
+    arguments = ["--device", "cpu", "--quick", "--libraries", "timm", "seattn"]
     monkeypatch.setattr(sys, "argv", ["throughput", *arguments, "--record", str(file)])
     threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
     try:
