@@ -1,0 +1,202 @@
+"""The study of heat maps on a tiny folder: what is read, what is measured, what is left behind."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from examples.heat_maps import __main__ as command
+from examples.heat_maps import training
+from examples.heat_maps.measures import CONTROLS, _dilate, image_rows, interval, summary
+from examples.heat_maps.radiographs import Radiographs, read_radiographs
+from tests.data.files import write_dicom
+
+COLUMNS = ("path", "label", "group", "split", "hardware", "mask")
+SPLITS = {"train": 8, "val": 4, "test": 6}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Noise, with a bright square where the label is 1; every fourth fracture has an implant."""
+    root = tmp_path_factory.mktemp("radiographs")
+    for name in ("images", "masks"):
+        (root / name).mkdir()
+    random = np.random.default_rng(0)
+    rows, number = [], 0
+    for split, count in SPLITS.items():
+        for i in range(count):
+            name, label = f"IMG{number:07d}", i % 2
+            pixels = random.integers(0, 90, (80, 60), np.uint8)
+            mask = np.zeros((80, 60), bool)
+            if label:
+                mask[20:32, 30:42] = True
+                pixels[mask] = 255
+                Image.fromarray(mask).save(root / "masks" / f"{name}.png")
+            Image.fromarray(pixels).save(root / "images" / f"{name}.jpg", quality=95)
+            where = f"masks/{name}.png" if label else ""
+            rows.append((f"images/{name}.jpg", label, f"b{i // 2}", split, int(i % 8 == 1), where))
+            number += 1
+    copy = ("images/IMG0004148.jpg", 0, "b9", "train", 0, "")
+    with (root / "labels.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([COLUMNS, *rows, copy])
+    return root
+
+
+def options(folder, out, *more):
+    small = ["--size", "64", "--width", "16", "--epochs", "2"]
+    return command.parse(["--data", str(folder), "--out", str(out), *small, *more])
+
+
+@pytest.fixture(scope="module")
+def finished(folder, tmp_path_factory):
+    out = tmp_path_factory.mktemp("out")
+    return out, command.run(options(folder, out, "--record", str(out / "rows.jsonl")))
+
+
+def test_images_are_padded_to_a_square_and_the_mask_goes_with_them(folder):
+    test = read_radiographs(folder, size=40, implants=True)["test"]
+    batch = test.batch([1])
+    assert batch.image.shape == (1, 1, 40, 40)
+    assert batch.label.tolist() == [1]
+    # 80 x 60 gets 10 columns on each side; halved, the square lies at 10..16 and (30 + 10) / 2
+    expected = torch.zeros(40, 40, dtype=torch.uint8)
+    expected[10:16, 20:26] = 1
+    assert torch.equal(batch.mask[0, 0], expected)
+    assert batch.image[0, 0][11:15, 21:25].min() > 0.9
+    assert batch.image[0, 0, :, :4].max() == 0
+    assert not test.batch([0]).mask.any()
+
+
+def test_implants_and_copies_of_test_images_are_left_out(folder):
+    every = read_radiographs(folder, size=16, implants=True)
+    strict = read_radiographs(folder, size=16, implants=False)
+    assert {split: len(part) for split, part in every.items()} == SPLITS
+    assert {split: len(part) for split, part in strict.items()} == {"train": 7, "val": 3, "test": 5}
+
+
+def test_the_run_leaves_rows_networks_and_pictures(finished):
+    out, rows = finished
+    assert [json.loads(line) for line in (out / "rows.jsonl").read_text().splitlines()] == (
+        json.loads(json.dumps(rows))
+    )
+    networks = [row for row in rows if row["kind"] == "network"]
+    assert [(row["implants"], row["images"]["test"]) for row in networks] == [(True, 6), (False, 5)]
+    for name in ("with", "without"):
+        assert (out / f"{name}_implants_seed0" / "model.safetensors").exists()
+        with Image.open(out / f"{name}_implants_seed0_1.png") as page:
+            assert page.width == 2 * (3 * 64 + 4)
+
+
+def test_a_second_run_trains_nothing_and_finds_the_same(folder, finished, monkeypatch):
+    out, rows = finished
+    monkeypatch.setattr(training, "fit", lambda *_, **__: pytest.fail("trained again"))
+    assert command.run(options(folder, out)) == rows
+
+
+def test_the_summary_is_the_mean_of_the_images(finished):
+    _, rows = finished
+    images = [r for r in rows if r["kind"] == "image" and r["implants"] and r["layer"] == "layer3"]
+    assert [row["image"] for row in images] == ["IMG0000013", "IMG0000015", "IMG0000017"]
+    found = [
+        row
+        for row in rows
+        if row["kind"] == "measure"
+        and (row["implants"], row["layer"], row["subset"]) == (True, "layer3", "all")
+    ]
+    assert len(found) == 3
+    for row in found:
+        assert set(row["differences"]) == set(CONTROLS)
+        for name, value in row["means"].items():
+            mean = np.mean([image[row["measure"]][name] for image in images])
+            assert value == pytest.approx(mean, abs=1e-4)
+
+
+class Sees(torch.nn.Module):
+    """Two layers that pass on the image averaged over cells, and call bright images fractured."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer3 = torch.nn.AvgPool2d(8)
+        self.layer4 = torch.nn.AvgPool2d(2)
+
+    def forward(self, x):
+        logit = self.layer4(self.layer3(x)).mean((2, 3))
+        return torch.cat([-logit, logit], 1)
+
+
+def bright(masks):
+    count = len(masks)
+    labels = torch.ones(count, dtype=torch.int64)
+    names = tuple(str(i) for i in range(count))
+    return Radiographs(names, names, 255 * masks, masks, labels)
+
+
+def test_a_network_that_sees_the_fracture_reaches_the_ceiling_and_beats_the_constant_controls():
+    masks = torch.zeros(5, 1, 64, 64, dtype=torch.uint8)
+    for i in range(5):  # at the border the strongest cell spreads to the edge, and ties
+        masks[i, :, 8:14, 8 * i + 8 : 8 * i + 14] = 1
+    elsewhere = masks.flip(2)
+    rows = image_rows(Sees(), bright(elsewhere), bright(masks), seed=0)
+    for row in rows:
+        for measure in ("pointing game", "mass in mask"):
+            assert row[measure]["network"] == row[measure]["ceiling"]
+        area = row["pointing game"]["chance"]
+        assert area == pytest.approx(36 / 4096, abs=1e-4)
+        assert row["mass in mask"]["chance"] == area
+        radius = {"layer3": 4, "layer4": 8}[row["layer"]]
+        column = 8 * int(row["image"]) + 8
+        wide = min(column + 6 + radius, 64) - max(column - radius, 0)
+        high = 14 + radius - max(8 - radius, 0)
+        near = row["pointing game, half a cell of tolerance"]
+        assert near["chance"] == pytest.approx(wide * high / 4096, abs=1e-4)
+        assert near["network"] == 1
+    fine = [r for r in summary(rows, seed=0) if r["layer"] == "layer3" and r["subset"] == "all"]
+    assert len(fine) == 3
+    for row in fine:
+        assert row["means"]["network"] > row["means"]["chance"]
+        assert row["differences"]["mean training mask"][0] > 0
+        # It has no weights: the randomised copy is the network itself.
+        assert row["differences"]["randomised weights"] == (0, 0)
+
+
+def test_the_interval_draws_whole_groups():
+    values = np.array([1.0, 1.0, 0.0, 0.0] * 5)
+    together = interval(values, ["a", "a", "b", "b"] * 5, seed=0)
+    alone = interval(values, [str(i) for i in range(20)], seed=0)
+    assert together == (0.0, 1.0)
+    assert alone[0] == pytest.approx(0.5 - 1.96 * 0.5 / 20**0.5, abs=0.04)
+    assert interval(np.ones(4), list("abcd"), seed=0) == (1.0, 1.0)
+
+
+def test_dilation_is_the_distance_along_the_larger_axis():
+    mask = torch.zeros(1, 9, 9, dtype=torch.uint8)
+    mask[0, 2, 3] = 1
+    rows, columns = torch.meshgrid(torch.arange(9), torch.arange(9), indexing="ij")
+    expected = torch.maximum((rows - 2).abs(), (columns - 3).abs()) <= 2
+    assert torch.equal(_dilate(mask, 2)[0].bool(), expected)
+
+
+def test_a_volume_gets_a_map_of_its_own_shape(folder, finished, tmp_path):
+    out, _ = finished
+    series = tmp_path / "series"
+    series.mkdir()
+    for k in range(40):
+        write_dicom(
+            series / f"{k}.dcm",
+            np.full((32, 32), 10 * k, np.uint16),
+            ImagePositionPatient=[0, 0, 2 * k],
+            ImageOrientationPatient=[1, 0, 0, 0, 1, 0],
+            PixelSpacing=[1.5, 1.5],
+        )
+    row = command.run(options(folder, out, "--volume", str(series)))[-1]
+    assert row["kind"] == "volume"
+    assert row["shape"] == (40, 64, 64)
+    assert row["map"] == (1, 40, 64, 64)
+    assert row["grid"] == (2, 2, 2)
+    assert row["spacing_mm"] == [2, 0.75, 0.75]
+    assert row["cell_mm"] == [40, 24, 24]
+    assert set(row["costs"]) == {"forward", "Grad-CAM"}
+    assert (out / "volume.png").exists()
