@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from benchmarks.rounds import circumstances
-from examples.heat_maps.measures import image_rows, summary
+from examples.heat_maps.measures import agreement_rows
 from examples.heat_maps.pictures import draw_pages
 from examples.heat_maps.radiographs import Radiographs, read_radiographs
 from examples.heat_maps.training import probabilities, trained
@@ -66,8 +66,10 @@ def run(given: argparse.Namespace) -> list[dict[str, Any]]:
             )
             print(f"\n{name}\n{report}")
             draw_pages(network, test, given.out, name)
-            images = image_rows(network, train, test, seed=seed)
-            found = [_network_row(parts, report, folder), *summary(images, seed=seed), *images]
+            found = [
+                _network_row(parts, report, folder),
+                *agreement_rows(network, train, test, seed=seed),
+            ]
             rows += [{"implants": implants, "seed": seed, **row} for row in found]
     if given.volume:
         flat = given.out / f"without_implants_seed{given.seeds[0]}"

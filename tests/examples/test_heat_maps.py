@@ -10,7 +10,7 @@ from PIL import Image
 
 from examples.heat_maps import __main__ as command
 from examples.heat_maps import training
-from examples.heat_maps.measures import CONTROLS, _dilate, image_rows, interval, summary
+from examples.heat_maps.measures import agreement_rows
 from examples.heat_maps.radiographs import Radiographs, read_radiographs
 from tests.data.files import write_dicom
 
@@ -96,22 +96,15 @@ def test_a_second_run_trains_nothing_and_finds_the_same(folder, finished, monkey
     assert command.run(options(folder, out)) == rows
 
 
-def test_the_summary_is_the_mean_of_the_images(finished):
+def test_every_fracture_of_the_test_images_is_a_row_of_each_layer(finished):
     _, rows = finished
-    images = [r for r in rows if r["kind"] == "image" and r["implants"] and r["layer"] == "layer3"]
-    assert [row["image"] for row in images] == ["IMG0000013", "IMG0000015", "IMG0000017"]
-    found = [
-        row
-        for row in rows
-        if row["kind"] == "measure"
-        and (row["implants"], row["layer"], row["subset"]) == (True, "layer3", "all")
-    ]
-    assert len(found) == 3
-    for row in found:
-        assert set(row["differences"]) == set(CONTROLS)
-        for name, value in row["means"].items():
-            mean = np.mean([image[row["measure"]][name] for image in images])
-            assert value == pytest.approx(mean, abs=1e-4)
+    for layer in ("layer3", "layer4"):
+        regions = [r for r in rows if r["kind"] == "region" and r["layer"] == layer]
+        with_implants = [r["image"] for r in regions if r["implants"]]
+        assert with_implants == ["IMG0000013", "IMG0000015", "IMG0000017"]
+        assert [r["image"] for r in regions if not r["implants"]] == with_implants[1:]
+        # 9.6 x 9.6 pixels from a whole one on: 10 x 10, less the corner, of which 0.36 is marked
+        assert {r["pixels"] for r in regions} == {99}
 
 
 class Sees(torch.nn.Module):
@@ -134,49 +127,31 @@ def bright(masks):
     return Radiographs(names, names, 255 * masks, masks, labels)
 
 
-def test_a_network_that_sees_the_fracture_reaches_the_ceiling_and_beats_the_constant_controls():
+def test_a_network_that_sees_the_fracture_reaches_the_ceiling_and_beats_the_mean_mask():
     masks = torch.zeros(5, 1, 64, 64, dtype=torch.uint8)
-    for i in range(5):  # at the border the strongest cell spreads to the edge, and ties
+    for i in range(5):
         masks[i, :, 8:14, 8 * i + 8 : 8 * i + 14] = 1
-    elsewhere = masks.flip(2)
-    rows = image_rows(Sees(), bright(elsewhere), bright(masks), seed=0)
-    for row in rows:
-        for measure in ("pointing game", "mass in mask"):
-            assert row[measure]["network"] == row[measure]["ceiling"]
-        area = row["pointing game"]["chance"]
-        assert area == pytest.approx(36 / 4096, abs=1e-4)
-        assert row["mass in mask"]["chance"] == area
-        radius = {"layer3": 4, "layer4": 8}[row["layer"]]
-        column = 8 * int(row["image"]) + 8
-        wide = min(column + 6 + radius, 64) - max(column - radius, 0)
-        high = 14 + radius - max(8 - radius, 0)
-        near = row["pointing game, half a cell of tolerance"]
-        assert near["chance"] == pytest.approx(wide * high / 4096, abs=1e-4)
-        assert near["network"] == 1
-    fine = [r for r in summary(rows, seed=0) if r["layer"] == "layer3" and r["subset"] == "all"]
-    assert len(fine) == 3
-    for row in fine:
-        assert row["means"]["network"] > row["means"]["chance"]
-        assert row["differences"]["mean training mask"][0] > 0
-        # It has no weights: the randomised copy is the network itself.
-        assert row["differences"]["randomised weights"] == (0, 0)
-
-
-def test_the_interval_draws_whole_groups():
-    values = np.array([1.0, 1.0, 0.0, 0.0] * 5)
-    together = interval(values, ["a", "a", "b", "b"] * 5, seed=0)
-    alone = interval(values, [str(i) for i in range(20)], seed=0)
-    assert together == (0.0, 1.0)
-    assert alone[0] == pytest.approx(0.5 - 1.96 * 0.5 / 20**0.5, abs=0.04)
-    assert interval(np.ones(4), list("abcd"), seed=0) == (1.0, 1.0)
-
-
-def test_dilation_is_the_distance_along_the_larger_axis():
-    mask = torch.zeros(1, 9, 9, dtype=torch.uint8)
-    mask[0, 2, 3] = 1
-    rows, columns = torch.meshgrid(torch.arange(9), torch.arange(9), indexing="ij")
-    expected = torch.maximum((rows - 2).abs(), (columns - 3).abs()) <= 2
-    assert torch.equal(_dilate(mask, 2)[0].bool(), expected)
+    rows = agreement_rows(Sees(), bright(masks.flip(2)), bright(masks), seed=0)
+    reports = {(r["layer"], r["subset"]): r for r in rows if r["kind"] == "agreement"}
+    assert len(reports) == 4
+    for (layer, _), report in reports.items():
+        assert (report["n_annotated"], report["n_patients"]) == (5, 5)
+        for measure, score in report["scores"].items():
+            assert score["value"]["value"] == pytest.approx(score["ceiling"])
+            if layer == "layer3" or measure not in ("iou", "dice"):  # of 4x4 cells too coarse
+                assert report["verdicts"][measure] == "not better than chance of place"
+                assert score["differences"]["mean training mask"]["low"] > 0
+            # It has no weights: the randomised copy is the network itself.
+            assert score["differences"]["randomised weights"]["high"] == 0
+        assert report["scores"]["region_recall"]["value"]["value"] == 1
+    nearest = reports["layer3", "all"]["scores"]["pointing_game"]
+    # Within half a cell, 4 pixels, of 6 x 6 marked ones: the rim with round corners.
+    assert nearest["value"]["value"] == 1
+    corner = sum(x * x + y * y <= 16 for x in range(1, 5) for y in range(1, 5))
+    assert nearest["chance"] == pytest.approx((36 + 4 * 6 * 4 + 4 * corner) / 64**2)
+    regions = [r for r in rows if r["kind"] == "region"]
+    assert len(regions) == 10
+    assert all(r["hit"] and r["pixels"] == 36 for r in regions)
 
 
 def test_a_volume_gets_a_map_of_its_own_shape(folder, finished, tmp_path):
