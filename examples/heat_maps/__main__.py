@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from benchmarks.rounds import circumstances
+from examples.heat_maps.covering import covering_rows
 from examples.heat_maps.measures import agreement_rows
 from examples.heat_maps.pictures import draw_pages
 from examples.heat_maps.radiographs import Radiographs, read_radiographs
@@ -69,6 +70,7 @@ def run(given: argparse.Namespace) -> list[dict[str, Any]]:
             found = [
                 _network_row(parts, report, folder),
                 *agreement_rows(network, train, test, seed=seed),
+                *covering_rows(network, test),
             ]
             rows += [{"implants": implants, "seed": seed, **row} for row in found]
     if given.volume:

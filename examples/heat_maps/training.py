@@ -9,6 +9,7 @@ from typing import cast
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 import seattn
@@ -85,7 +86,7 @@ def fit(
 
 
 @torch.inference_mode()
-def probabilities(network: ResNet, images: Radiographs) -> np.ndarray:
+def probabilities(network: nn.Module, images: Radiographs) -> np.ndarray:
     """The probability of a fracture in each image, (N,) float64."""
     network.eval()
     rows = range(len(images))

@@ -10,6 +10,7 @@ from PIL import Image
 
 from examples.heat_maps import __main__ as command
 from examples.heat_maps import training
+from examples.heat_maps.covering import covering_rows, smooth_away
 from examples.heat_maps.measures import agreement_rows
 from examples.heat_maps.radiographs import Radiographs, read_radiographs
 from tests.data.files import write_dicom
@@ -152,6 +153,26 @@ def test_a_network_that_sees_the_fracture_reaches_the_ceiling_and_beats_the_mean
     regions = [r for r in rows if r["kind"] == "region"]
     assert len(regions) == 10
     assert all(r["hit"] and r["pixels"] == 36 for r in regions)
+
+
+def test_a_fracture_is_smoothed_away_and_nothing_else():
+    image = torch.rand(2, 1, 64, 64)
+    mask = torch.zeros(2, 1, 64, 64, dtype=torch.uint8)
+    mask[0, 0, 30, 40] = mask[1, 0, 2, 63] = 1
+    out = smooth_away(image, mask)
+    assert torch.equal(out[mask == 0], image[mask == 0])
+    assert out[0, 0, 30, 40] == pytest.approx(image[0, 0, 15:46, 25:56].mean().item(), abs=1e-6)
+    assert out[1, 0, 2, 63] == pytest.approx(image[1, 0, :18, 48:].mean().item(), abs=1e-6)
+
+
+def test_a_network_that_sees_the_fracture_needs_it():
+    masks = torch.zeros(2, 1, 64, 64, dtype=torch.uint8)
+    masks[0, :, 24:32, 24:32] = masks[1, :, 28:32, 20:28] = 1
+    for row, area in zip(covering_rows(Sees(), bright(masks)), (64, 32), strict=True):
+        # Its log odds are twice the mean of the image; the mean of 31 x 31 pixels stays behind.
+        assert row["log_odds"] == pytest.approx(2 * area / 64**2, abs=1e-4)
+        left = 2 * area / 64**2 * area / 31**2
+        assert row["without_fracture"] == pytest.approx(left, abs=1e-4)
 
 
 def test_a_volume_gets_a_map_of_its_own_shape(folder, finished, tmp_path):
