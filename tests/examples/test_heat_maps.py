@@ -108,6 +108,36 @@ def test_every_fracture_of_the_test_images_is_a_row_of_each_layer(finished):
         assert {r["pixels"] for r in regions} == {99}
 
 
+def test_training_ends_with_the_weights_of_the_best_validation_epoch(folder, monkeypatch):
+    parts = read_radiographs(folder, size=32, implants=True)
+    seen = []
+    whole = training.augment
+
+    def watched(batch, *args, epoch, **kwargs):
+        seen.extend((epoch, row) for row in batch.row.tolist())
+        return whole(batch, *args, epoch=epoch, **kwargs)
+
+    aucs = iter([0.4, 0.9, 0.6])
+    weights = []
+
+    def scripted(**_):
+        weights.append({k: v.clone() for k, v in network.state_dict().items()})
+        return next(aucs)
+
+    monkeypatch.setattr(training, "augment", watched)
+    monkeypatch.setattr(training, "roc_auc", scripted)
+    network = training.build(seed=0, width=16)
+    curve = training.fit(network, parts["train"], parts["val"], epochs=3, seed=0)
+    assert [row["val_roc_auc"] for row in curve] == [0.4, 0.9, 0.6]
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, weights[1][name]), name
+    labels = parts["train"].labels
+    for epoch in range(3):
+        rows = [row for e, row in seen if e == epoch]
+        assert len(set(rows)) == len(rows) == 8
+        assert int(labels[rows].sum()) == 4
+
+
 class Sees(torch.nn.Module):
     """Two layers that pass on the image averaged over cells, and call bright images fractured."""
 
