@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from seattn.backbones import ResNet
 from seattn.data import read_series
-from seattn.explain import GradCAM, overlay
+from seattn.explain import GradCAM, montage
 from seattn.weights import inflate, load_model, load_weights
 
 __all__ = ["read_volume", "volume_row"]
@@ -43,7 +43,7 @@ def volume_row(flat: Path, series: Path, picture: Path, *, size: int) -> dict[st
     x, spacing = read_volume(series, size)
     network = _inflated(flat)
     found = GradCAM(network, "layer4").explain(x, target=1)
-    _draw(x, found.maps, picture)
+    Image.fromarray(montage(x[0], found.maps[0])).save(picture)
     context = multiprocessing.get_context("spawn")
     costs = {}
     for way in ("forward", "Grad-CAM"):
@@ -95,17 +95,3 @@ def _status(key: str) -> float:
     if found is None:
         raise OSError(f"/proc/self/status has no {key}; memory is measured on Linux alone")
     return int(found[1]) / 1024
-
-
-def _draw(x: Tensor, maps: Tensor, picture: Path) -> None:
-    """Three orthogonal slices through the strongest point of the map."""
-    z, row, column = np.unravel_index(int(maps[0].argmax()), maps.shape[1:])
-    views = [(x[0, 0, z], maps[0, z]), (x[0, 0, :, row], maps[0, :, row])]
-    views.append((x[0, 0, :, :, column], maps[0, :, :, column]))
-    tiles = [overlay(image, cam, vmax=float(maps.max()) or None) for image, cam in views]
-    page = Image.new("RGB", (sum(t.shape[1] for t in tiles), max(t.shape[0] for t in tiles)))
-    left = 0
-    for tile in tiles:
-        page.paste(Image.fromarray(tile), (left, 0))
-        left += tile.shape[1]
-    page.save(picture)
