@@ -11,7 +11,7 @@ from PIL import Image
 from examples.heat_maps import __main__ as command
 from examples.heat_maps import training
 from examples.heat_maps.covering import covering_rows, smooth_away
-from examples.heat_maps.measures import agreement_rows
+from examples.heat_maps.measures import agreement_rows, move_back
 from examples.heat_maps.radiographs import Radiographs, read_radiographs
 from tests.data.files import write_dicom
 
@@ -164,9 +164,13 @@ def test_a_network_that_sees_the_fracture_reaches_the_ceiling_and_beats_the_mean
         masks[i, :, 8:14, 8 * i + 8 : 8 * i + 14] = 1
     rows = agreement_rows(Sees(), bright(masks.flip(2)), bright(masks), seed=0)
     reports = {(r["layer"], r["subset"]): r for r in rows if r["kind"] == "agreement"}
-    assert len(reports) == 4
-    for (layer, _), report in reports.items():
+    assert len(reports) == 6
+    for (layer, subset), report in reports.items():
         assert (report["n_annotated"], report["n_patients"]) == (5, 5)
+        if subset == "moved back":  # this network's cells are where they are drawn
+            mass = report["scores"]["mass_in_mask"]
+            assert mass["value"]["value"] < 0.7 * mass["ceiling"]
+            continue
         for measure, score in report["scores"].items():
             assert score["value"]["value"] == pytest.approx(score["ceiling"])
             if layer == "layer3" or measure not in ("iou", "dice"):  # of 4x4 cells too coarse
@@ -183,6 +187,29 @@ def test_a_network_that_sees_the_fracture_reaches_the_ceiling_and_beats_the_mean
     regions = [r for r in rows if r["kind"] == "region"]
     assert len(regions) == 10
     assert all(r["hit"] and r["pixels"] == 36 for r in regions)
+
+
+def test_a_cell_of_the_network_is_centred_half_a_cell_before_where_it_is_drawn():
+    network = training.build(seed=0, width=16).eval()
+    generator = torch.Generator().manual_seed(0)
+    for name, stride in (("layer4", 32), ("layer3", 16)):
+        image = torch.rand(4, 1, 224, 224, generator=generator, requires_grad=True)
+        stages = {"layer4": network.forward_features}
+        if name == "layer3":
+            stages["layer3"] = torch.nn.Sequential(*list(network.children())[:-4])
+        cell = stages[name](image)[:, :, 3, 3].square().sum()
+        weight = torch.autograd.grad(cell, image)[0].square().sum((0, 1))
+        for axis in (0, 1):
+            share = weight.sum(axis).cumsum(0) / weight.sum()
+            median = int((share < 0.5).sum())
+            assert median == pytest.approx(3 * stride, abs=stride / 8), name
+
+
+def test_maps_move_up_and_to_the_left():
+    maps = torch.arange(12.0).reshape(1, 3, 4)
+    expected = [[5, 6, 7, 7], [9, 10, 11, 11], [9, 10, 11, 11]]
+    assert move_back(maps, 1)[0].tolist() == expected
+    assert torch.equal(move_back(maps, 0), maps)
 
 
 def test_a_fracture_is_smoothed_away_and_nothing_else():
