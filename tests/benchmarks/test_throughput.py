@@ -10,8 +10,12 @@ from torch import nn
 
 from benchmarks.peers import find
 from benchmarks.throughput import __main__ as command
-from benchmarks.throughput import timing
+from benchmarks.throughput import case as case_module
+from benchmarks.throughput import contestants, timing
+from benchmarks.throughput.case import Case, Method, run_case
 from benchmarks.throughput.checks import allowed, deviations, numbers, reference_numbers
+from benchmarks.throughput.contestants import Contestant
+from benchmarks.throughput.export import EXPORTS
 from benchmarks.throughput.steps import infer, make_batch, trainer
 from benchmarks.throughput.timing import paired_ratio, run_rounds
 
@@ -135,3 +139,39 @@ def test_the_smallest_case_runs_and_is_recorded(monkeypatch, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "seattn, eager: with SE" in printed
     assert "images/s" in printed
+
+
+@pytest.mark.parametrize("runtime", ["ONNX Runtime", "OpenVINO"])
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_an_exported_graph_gives_the_same_logits(runtime):
+    if find({"ONNX Runtime": "onnxruntime", "OpenVINO": "openvino"}[runtime]) is None:
+        pytest.skip(f"{runtime} is not installed")
+    batch = make_batch(batch=2, in_chans=3, size=16, dtype="fp32", device="cpu")
+    net = Tiny().eval()
+    logits = EXPORTS[runtime](net, batch)()
+    with torch.inference_mode():
+        torch.testing.assert_close(logits, net(batch.images), rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="fp32 on a CPU"):
+        EXPORTS[runtime](net, make_batch(batch=1, in_chans=3, size=16, dtype="bf16", device="cpu"))
+
+
+def test_what_cannot_take_part_is_absent_with_its_reason(monkeypatch):
+    small = {"tiny": {"ours": lambda in_chans: Tiny(), "theirs": missing}}
+    monkeypatch.setattr(contestants, "NETWORKS", small)
+    monkeypatch.setattr(case_module, "NETWORKS", small)
+    monkeypatch.setattr(contestants, "load_weights", nn.Module.load_state_dict)
+    who = [
+        Contestant("tiny", library, mode)
+        for library, mode in (("ours", "eager"), ("theirs", "eager"), ("ours", "ONNX Runtime"))
+    ]
+    entries, rounds = run_case(
+        Case("train", "fp32", 2, 3, 16), who, Method("cpu", rounds=2, window=0, tolerance=9)
+    )
+    assert [entry.valid for entry in entries] == [True, False, False]
+    assert entries[1].absent == "ImportError: it is not installed"
+    assert "does not train" in entries[2].absent
+    assert list(rounds.seconds) == ["ours tiny, eager"]
+
+
+def missing(in_chans):
+    raise ImportError("it is not installed")
