@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seattn import metrics
-from seattn.metrics import bootstrap, paired_bootstrap, resampling
+from seattn.metrics import bootstrap, paired_bootstrap, resampling, weighted_line
+from seattn.metrics.calibration_line import fit_line
 from seattn.metrics.cases import as_cases
 from seattn.metrics.clusters import canonical_order
 from seattn.metrics.count_metrics import COUNT_METRICS
@@ -21,14 +22,14 @@ from tests.strategies import labels_and_scores
 Cases = tuple[list[int], list[float], list[int]]
 WORKED = {"y_true": Y, "y_score": A, "patients": PATIENTS}
 PAIRED = {"y_true": Y, "y_score_a": A, "y_score_b": B, "patients": PATIENTS}
-NAMES = ["roc_auc", "average_precision", "brier", *COUNT_METRICS]
+OF_SCORES = ["roc_auc", "average_precision", "brier", "brier_skill", "log_loss"]
+NAMES = [*OF_SCORES, *COUNT_METRICS]
 POINTS = [name for name in NAMES if hasattr(metrics, name)]
 
 
 def point(name: str, labels, scores) -> float:
     """The metric's own function."""
-    of_scores = name in ("roc_auc", "average_precision", "brier")
-    given_to = {"y_score": scores} if of_scores else {"y_pred": np.asarray(scores) >= 0.5}
+    given_to = {"y_score": scores} if name in OF_SCORES else {"y_pred": np.asarray(scores) >= 0.5}
     return getattr(metrics, name)(y_true=labels, **given_to)
 
 
@@ -47,7 +48,60 @@ def test_the_fast_forms_are_the_functions_on_repeated_cases(cases: Cases, draws)
             expected = math.nan
             if rows.size:
                 expected = point(name, np.array(labels)[rows], np.array(scores)[rows])
+            if math.isinf(expected):  # the log loss, which has no difference then
+                expected = math.nan
             assert form(counts)[0] == pytest.approx(expected, abs=1e-12, nan_ok=True), name
+
+
+@given(labels_and_scores(), st.lists(st.lists(st.integers(0, 3), min_size=6, max_size=6)))
+def test_lines_and_benefits_are_those_of_repeated_cases(cases: Cases, draws):
+    labels, scores, patients = (np.array(each) for each in cases)
+    for these in (scores, 0.02 + 0.96 * scores):  # with and without infinite logits
+        forms = {
+            name: weighted_metric(name, labels, these, patients, threshold=0.3)
+            for name in ("calibration_intercept", "calibration_slope", "net_benefit")
+        }
+        for draw in [*draws, [1] * 6]:
+            counts = np.array([draw, draw], dtype=float)[:, : patients.max() + 1]
+            rows = np.repeat(np.arange(len(labels)), counts[0, patients].astype(int))
+            intercept = slope = benefit = math.nan
+            if rows.size:
+                repeated = {"y_true": labels[rows], "y_score": these[rows]}
+                line = metrics.recalibration(**repeated)
+                intercept, slope = line.intercept, line.slope
+                benefit = metrics.net_benefit(**repeated, threshold=0.3)
+            found = [form(counts) for form in forms.values()]
+            expected = [intercept, slope, benefit]
+            for pair, value in zip(found, expected, strict=True):
+                assert pair == pytest.approx([value] * 2, rel=1e-6, abs=1e-7, nan_ok=True)
+
+
+def test_a_fit_that_the_shared_steps_do_not_find_is_made_by_itself(monkeypatch):
+    """The shared steps begin among many wrong cases; the resample has one, and a steep slope."""
+    labels = np.array([0] * 30 + [1] * 30)
+    logits = np.where(labels == 1, 1, -1) * np.tile(np.linspace(0.5, 12, 30), 2)
+    logits[0], logits[1:20] = 0.6, -logits[1:20]
+    scores = 1 / (1 + np.exp(-logits))
+    form = weighted_metric("calibration_slope", labels, scores, np.arange(60), threshold=None)
+    fits = []
+    monkeypatch.setattr(
+        weighted_line, "fit_line", lambda *cases: fits.append(cases) or fit_line(*cases)
+    )
+    kept = np.delete(np.arange(60), np.arange(1, 20))
+    counts = np.isin(np.arange(60), kept).astype(float)[None]
+    expected = metrics.recalibration(y_true=labels[kept], y_score=scores[kept]).slope
+    assert form(counts)[0] == pytest.approx(expected, rel=1e-9)
+    assert len(fits) == 1
+
+
+def test_more_undefined_resamples_than_a_tail_leave_no_interval():
+    """Without a false positive the ratio has no bound: what is left out is one tail."""
+    ratio = bootstrap("positive_likelihood_ratio", **WORKED)
+    assert ratio.undefined > 50
+    assert math.isnan(ratio.low)
+    assert ratio.reason == f"no interval: {ratio.undefined} of 2000 resamples undefined"
+    wide = bootstrap("positive_likelihood_ratio", **WORKED, level=0.5)
+    assert wide.reason == f"{ratio.undefined} resamples undefined, left out"
 
 
 def test_likelihood_ratios_youden_and_kappa_of_the_worked_table():
@@ -70,8 +124,8 @@ def test_names_functions_and_loops_agree(name: str, patients):
     ours = bootstrap(getattr(metrics, name), **cases)
     assert ours == fast
     for found, expected in [(fast.value, looped.value), (fast.low, looped.low)]:
-        assert found == pytest.approx(expected, abs=1e-12)
-    assert fast.high == pytest.approx(looped.high, abs=1e-12)
+        assert found == pytest.approx(expected, abs=1e-12, nan_ok=True)
+    assert fast.high == pytest.approx(looped.high, abs=1e-12, nan_ok=True)
     assert fast.undefined == looped.undefined
 
 
@@ -128,7 +182,9 @@ def test_values_do_not_depend_on_how_many_are_computed_together(name: str):
     assert form(counts).tolist() == one_by_one
 
 
-@pytest.mark.parametrize("name", ["roc_auc", "average_precision", "brier", "f1"])
+@pytest.mark.parametrize(
+    "name", ["roc_auc", "average_precision", "log_loss", "brier_skill", "calibration_slope", "f1"]
+)
 @pytest.mark.parametrize("chunk", [1, 20 * 7, 2**20])
 def test_chunks_do_not_change_a_bit(name: str, chunk: int, monkeypatch):
     rng = np.random.default_rng(1)

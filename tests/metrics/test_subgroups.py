@@ -38,7 +38,7 @@ def test_the_table_has_a_line_per_subgroup_and_metric():
         for metric in ("roc_auc", "sensitivity", "specificity")
         for name in ("(all)", "AP", "lateral")
     ]
-    assert found.table("npv").splitlines()[1].split()[:3] == ["npv", "(all)", "0.917"]
+    assert str(found.table("npv")).splitlines()[1].split()[:3] == ["npv", "(all)", "0.917"]
 
 
 def test_a_part_of_one_class_says_so():

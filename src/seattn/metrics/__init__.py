@@ -6,6 +6,7 @@ from seattn.metrics.calibration import Calibrator, fit_calibrator
 from seattn.metrics.calibration_error import Reliability, ece, reliability
 from seattn.metrics.calibration_line import Recalibration, recalibration
 from seattn.metrics.classes import ClassValues, by_class
+from seattn.metrics.classification import classification_report
 from seattn.metrics.comparison import Comparison
 from seattn.metrics.counts import (
     BinaryCounts,
@@ -33,7 +34,7 @@ from seattn.metrics.diagnosis import (
     youden_j,
 )
 from seattn.metrics.estimate import Estimate
-from seattn.metrics.evaluation import binary_report, classification_report
+from seattn.metrics.evaluation import binary_report
 from seattn.metrics.mcnemar import McNemar, mcnemar_test
 from seattn.metrics.multiple_testing import holm
 from seattn.metrics.operating_points import OperatingPoint, choose_threshold

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from seattn.metrics.inputs import Flags, Scores, binary_scores, check_probabilities
 
-__all__ = ["Recalibration", "recalibration"]
+__all__ = ["Recalibration", "fit_line", "recalibration"]
 
 # More than any overlap of two float64 logits takes; a fit takes 5 to 10.
 _STEPS = 200
@@ -77,7 +77,7 @@ def recalibration(*, y_true: npt.ArrayLike, y_score: npt.ArrayLike) -> Recalibra
         if logits.min() == logits.max():
             reason = "all probabilities are equal"
         return Recalibration(math.nan, math.nan, in_the_large, reason)
-    intercept, slope = _line(positive, logits)
+    intercept, slope = fit_line(positive, logits)
     return Recalibration(intercept, slope, in_the_large, None)
 
 
@@ -87,7 +87,8 @@ def _shift(positive: Flags, logits: Scores) -> float:
     return _fit(positive, logits, start, 1.0, free_slope=False)[0]
 
 
-def _line(positive: Flags, logits: Scores) -> tuple[float, float]:
+def fit_line(positive: Flags, logits: Scores) -> tuple[float, float]:
+    """Intercept and slope of (N,) logits of two classes that no threshold separates."""
     return _fit(positive, logits, 0.0, 0.0, free_slope=True)
 
 

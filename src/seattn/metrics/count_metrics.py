@@ -1,5 +1,6 @@
 """The metrics of a two-class confusion table, for the tables of many resamples at once."""
 
+import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
@@ -7,7 +8,12 @@ import numpy as np
 
 from seattn.metrics.inputs import Scores
 
-__all__ = ["COUNT_METRICS", "ratio"]
+__all__ = ["COUNT_METRICS", "TableMetric", "Weighted", "benefit", "npv_at", "ppv_at", "ratio"]
+
+# From (B, I) counts of patients to (B,) values, see weighted.py.
+Weighted = Callable[[Scores], Scores]
+# From (tp, fp, tn, fn), all of shape (B,), to (B,) values.
+TableMetric = Callable[[Scores, Scores, Scores, Scores], Scores]
 
 
 def ratio(part: Scores, whole: Scores) -> Scores:
@@ -31,8 +37,33 @@ def _kappa(tp: Scores, fp: Scores, tn: Scores, fn: Scores) -> Scores:
     return ratio(n * (tp + tn) - by_chance, n * n - by_chance)
 
 
-# Each of (tp, fp, tn, fn), all of shape (B,).
-COUNT_METRICS: Mapping[str, Callable[[Scores, Scores, Scores, Scores], Scores]] = MappingProxyType(
+def benefit(threshold: float) -> TableMetric:
+    """The net benefit at a threshold; nan at 1."""
+    odds = threshold / (1 - threshold) if threshold < 1 else math.nan
+    return lambda tp, fp, tn, fn: ratio(tp - fp * odds, tp + fp + tn + fn)
+
+
+def ppv_at(prevalence: float) -> TableMetric:
+    """The positive predictive value at another prevalence."""
+
+    def value(tp: Scores, fp: Scores, tn: Scores, fn: Scores) -> Scores:
+        found = ratio(tp, tp + fn) * prevalence
+        return ratio(found, found + ratio(fp, fp + tn) * (1 - prevalence))
+
+    return value
+
+
+def npv_at(prevalence: float) -> TableMetric:
+    """The negative predictive value at another prevalence."""
+
+    def value(tp: Scores, fp: Scores, tn: Scores, fn: Scores) -> Scores:
+        cleared = ratio(tn, fp + tn) * (1 - prevalence)
+        return ratio(cleared, cleared + ratio(fn, tp + fn) * prevalence)
+
+    return value
+
+
+COUNT_METRICS: Mapping[str, TableMetric] = MappingProxyType(
     {
         "accuracy": lambda tp, fp, tn, fn: ratio(tp + tn, tp + fp + tn + fn),
         "balanced_accuracy": _balanced,

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from seattn.metrics.inputs import Scores, binary_scores, check_probabilities
 
-__all__ = ["DecisionCurve", "decision_curve", "net_benefit"]
+__all__ = ["DecisionCurve", "check_acting", "decision_curve", "net_benefit"]
 
 _PERCENT = tuple(k / 100 for k in range(1, 100))
 
@@ -55,7 +55,7 @@ def net_benefit(*, y_true: npt.ArrayLike, y_score: npt.ArrayLike, threshold: flo
         >>> net_benefit(y_true=[1, 1, 0, 0], y_score=[0.9, 0.4, 0.6, 0.1], threshold=0.5)
         0.0
     """
-    _check("threshold", threshold)
+    check_acting("threshold", threshold)
     curve = decision_curve(y_true=y_true, y_score=y_score, thresholds=[threshold])
     return float(curve.model[0])
 
@@ -90,7 +90,7 @@ def decision_curve(
     positive, scores = binary_scores(y_true, y_score)
     check_probabilities(scores)
     for threshold in thresholds:
-        _check("thresholds", threshold)
+        check_acting("thresholds", threshold)
     at = np.asarray(thresholds, dtype=np.float64)
     n, found, others = len(scores), np.sort(scores[positive]), np.sort(scores[~positive])
     tp = len(found) - np.searchsorted(found, at, side="left")
@@ -103,7 +103,8 @@ def decision_curve(
     )
 
 
-def _check(name: str, threshold: float) -> None:
+def check_acting(name: str, threshold: float) -> None:
+    """Refuse a threshold at which nobody can act."""
     if not 0 <= threshold < 1:
         raise ValueError(
             f"`{name}` (={threshold}) must be from 0 up to but not 1: there no number of false "

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from seattn.metrics.fingerprints import fingerprint
 from seattn.metrics.inputs import Labels, as_patients, as_scores, binary_scores
 
-__all__ = ["OperatingPoint", "choose_threshold"]
+__all__ = ["OperatingPoint", "choose_threshold", "threshold_in_range"]
 
 Rule = Literal["youden", "sensitivity", "specificity"]
 
@@ -179,3 +179,11 @@ def _target(rule: str, at_least: float | None) -> float:
             "example 0.95."
         )
     return float(at_least)
+
+
+def threshold_in_range(name: str, threshold: float | OperatingPoint) -> float:
+    """The number of a threshold of probabilities, from 0 to 1."""
+    value = threshold.threshold if isinstance(threshold, OperatingPoint) else float(threshold)
+    if not 0 <= value <= 1:
+        raise ValueError(f"`{name}` (={value}) must be in [0, 1], as the probabilities are.")
+    return value

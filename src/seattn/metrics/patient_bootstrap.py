@@ -1,6 +1,7 @@
 """Intervals by drawing patients again: of one metric, and of its difference between two models."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +12,15 @@ from seattn.metrics.comparison import Comparison
 from seattn.metrics.estimate import Estimate
 from seattn.metrics.inputs import Flags, Scores, check_level
 from seattn.metrics.resampling import check_resamples, percentile_interval, replicates
-from seattn.metrics.weighted import Metric, metric_label, weighted_metric
+from seattn.metrics.weighted import Metric, Weighted, metric_label, weighted_metric
 
-__all__ = ["BootstrapEstimate", "bootstrap", "paired_bootstrap"]
+__all__ = [
+    "BootstrapEstimate",
+    "bootstrap",
+    "bootstrap_estimates",
+    "bootstrap_method",
+    "paired_bootstrap",
+]
 
 
 @dataclass(frozen=True)
@@ -51,9 +58,10 @@ def bootstrap(
     ``share_interval`` are better where they apply.
 
     Args:
-        metric: A name: ``"roc_auc"``, ``"average_precision"``, ``"brier"``, ``"sensitivity"``,
-            ``"specificity"``, ``"ppv"``, ``"npv"``, ``"f1"``, ``"accuracy"``,
-            ``"balanced_accuracy"``, ``"mcc"``, ``"kappa"``, ``"youden_j"``,
+        metric: A name: ``"roc_auc"``, ``"average_precision"``, ``"brier"``, ``"brier_skill"``,
+            ``"log_loss"``, ``"calibration_intercept"``, ``"calibration_slope"``,
+            ``"sensitivity"``, ``"specificity"``, ``"ppv"``, ``"npv"``, ``"f1"``, ``"accuracy"``,
+            ``"balanced_accuracy"``, ``"mcc"``, ``"kappa"``, ``"youden_j"``, ``"net_benefit"``,
             ``"positive_likelihood_ratio"`` or ``"negative_likelihood_ratio"``, or this library's
             function of that name; these take all resamples at once. Or a function that takes
             ``y_true=`` and ``y_score=``, as arrays in an order of their own, and returns a number,
@@ -74,8 +82,8 @@ def bootstrap(
         ``y_true`` and ``patients`` (N,), ``y_score`` (N,), or (N, K) for a function.
 
     Returns:
-        The estimate. No interval, with the reason, where a stratum is one patient or all resamples
-        agree.
+        The estimate. No interval, with the reason, where a stratum is one patient, all resamples
+        agree, or the metric is undefined in more of them than a tail of the interval has.
 
     Raises:
         ValueError: If an argument is empty, not finite, of another shape or length, or outside its
@@ -99,22 +107,66 @@ def bootstrap(
     check_level(level)
     check_resamples("resamples", resamples)
     cases = as_cases(y_true, {"y_score": y_score}, patients)
-    strata = cases.strata(stratified)
-    (value,), (replicates,) = _drawn(cases, metric, threshold, strata, resamples, seed)
-    low, high, reason = percentile_interval(value, replicates, strata, level)
-    return BootstrapEstimate(
-        value=value,
-        low=low,
-        high=high,
+    label = metric_label(metric)
+    form = weighted_metric(metric, cases.labels, cases.scores[0], cases.codes, threshold=threshold)
+    found = bootstrap_estimates(
+        cases,
+        {(label,): form},
+        cases.strata(stratified),
         level=level,
-        method=None if math.isnan(low) else _method(cases, stratified, resamples),
-        n=len(cases.codes),
-        n_patients=cases.n_patients,
-        reason=reason,
         resamples=resamples,
-        undefined=int(np.isnan(replicates).sum()),
+        stratified=stratified,
         seed=seed,
     )
+    return found[label]
+
+
+def bootstrap_estimates(
+    cases: Cases,
+    forms: Mapping[tuple[str, ...], Weighted],
+    strata: Flags,
+    *,
+    level: float,
+    resamples: int,
+    seed: int,
+    stratified: bool = True,
+) -> dict[str, BootstrapEstimate]:
+    """``bootstrap`` of several metrics on the same resampled patients.
+
+    Args:
+        cases: Checked cases.
+        forms: By the names of the values that each gives.
+        strata: (I,) the stratum of each patient.
+        level: Confidence level.
+        resamples: How often to draw.
+        seed: Of the random numbers.
+        stratified: Whether the method is called so.
+
+    Returns:
+        The estimates by name.
+    """
+    once = np.ones((1, len(strata)))
+    values = np.vstack([form(once) for form in forms.values()])[:, 0].tolist()
+    size = {"resamples": resamples, "seed": seed, "width": len(cases.codes)}
+    drawn = replicates(list(forms.values()), strata, **size)
+    names = [name for of_form in forms for name in of_form]
+    found = {}
+    for name, value, of_resamples in zip(names, values, drawn, strict=True):
+        low, high, reason = percentile_interval(value, of_resamples, strata, level)
+        found[name] = BootstrapEstimate(
+            value=value,
+            low=low,
+            high=high,
+            level=level,
+            method=None if math.isnan(low) else bootstrap_method(cases, stratified, resamples),
+            n=len(cases.codes),
+            n_patients=cases.n_patients,
+            reason=reason,
+            resamples=resamples,
+            undefined=int(np.isnan(of_resamples).sum()),
+            seed=seed,
+        )
+    return found
 
 
 def paired_bootstrap(
@@ -174,6 +226,7 @@ def paired_bootstrap(
     (value_a, value_b), (of_a, of_b) = _drawn(cases, metric, threshold, strata, resamples, seed)
     differences = of_a - of_b
     low, high, reason = percentile_interval(value_a - value_b, differences, strata, level)
+    method = bootstrap_method(cases, stratified, resamples)
     return Comparison(
         metric=metric_label(metric),
         value_a=value_a,
@@ -184,7 +237,7 @@ def paired_bootstrap(
         level=level,
         statistic=math.nan,
         p_value=math.nan,
-        method=None if math.isnan(low) else "paired " + _method(cases, stratified, resamples),
+        method=None if math.isnan(low) else f"paired {method}",
         n=len(cases.codes),
         n_patients=cases.n_patients,
         undefined=int(np.isnan(differences).sum()),
@@ -210,6 +263,7 @@ def _drawn(
     return values, drawn
 
 
-def _method(cases: Cases, stratified: bool, resamples: int) -> str:
+def bootstrap_method(cases: Cases, stratified: bool, resamples: int) -> str:
+    """What a result calls the bootstrap of these cases."""
     of = "bootstrap of cases" if cases.n_patients is None else "patient bootstrap"
     return f"{'stratified ' * stratified}{of}, {resamples} resamples, percentile"

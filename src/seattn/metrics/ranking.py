@@ -1,6 +1,7 @@
 """Metrics of the order of the scores; any increasing change of the scores leaves them alone."""
 
 import itertools
+import math
 from collections.abc import Callable
 from typing import Literal, overload
 
@@ -169,7 +170,7 @@ def roc_area(positive: Flags, scores: Scores) -> float:
     pairs = int(tp[-1]) * int(fp[-1])
     # Twice the area: a step of fp as wide as the sum of the heights at its two ends.
     twice_won = int((fp[1:] - fp[:-1]) @ (tp[1:] + tp[:-1]))
-    return twice_won / (2 * pairs) if pairs else float("nan")
+    return twice_won / (2 * pairs) if pairs else math.nan
 
 
 def _step_sum(positive: Flags, scores: Scores) -> float:

@@ -1,35 +1,46 @@
 """Reports on one model: estimates by name, shown as a table or handed on as JSON types."""
 
-import math
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from seattn.metrics.counts import BinaryCounts
 from seattn.metrics.estimate import Estimate
+from seattn.metrics.operating_points import OperatingPoint
+from seattn.metrics.tables import Table, Tabled, estimate_cells, estimate_columns, method_notes
 
-__all__ = ["BinaryReport", "ClassificationReport"]
+__all__ = ["CHOSEN_HERE", "BinaryReport", "ClassificationReport", "cases_line", "point_line"]
+
+CHOSEN_HERE = "the threshold was chosen on THESE VERY CASES: what holds at it here is optimistic"
 
 
 @dataclass(frozen=True)
-class BinaryReport:
-    """The metrics of a two-class model; ``print`` shows them as a table.
+class BinaryReport(Tabled):
+    """The metrics of a two-class model; ``print`` shows them as a table, and so do notebooks.
 
     Args:
         n: Cases.
         n_patients: Patients, or ``None`` where they were not given.
         n_positive: Cases of class 1.
         threshold: Scores from here on were called positive.
+        operating_point: What the threshold comes from, or ``None`` where it was a number.
+        chosen_here: Whether the operating point was chosen on these very cases: then what holds at
+            the threshold is optimistic.
+        prevalence: Of the predictive values ``..._at_prevalence``, or ``None``.
         level: Confidence level of the intervals.
+        seed: Of the bootstrap.
         counts: The confusion table at the threshold.
-        estimates: By name: ``roc_auc``, ``average_precision``, ``sensitivity``, ``specificity``,
-            ``ppv``, ``npv``, ``f1``, ``accuracy``, ``balanced_accuracy``, ``mcc``, ``brier``.
+        estimates: By name, in the order of the table.
     """
 
     n: int
     n_patients: int | None
     n_positive: int
     threshold: float
+    operating_point: OperatingPoint | None
+    chosen_here: bool
+    prevalence: float | None
     level: float
+    seed: int
     counts: BinaryCounts
     estimates: Mapping[str, Estimate]
 
@@ -37,30 +48,46 @@ class BinaryReport:
         """The estimate of that name."""
         return self.estimates[metric]
 
-    def to_dict(self) -> dict[str, object]:
-        """The report in types that JSON has; nan becomes ``None``, beside its reason."""
-        return {name: _plain(value) for name, value in asdict(self).items()}
-
-    def __str__(self) -> str:
-        """The table, under a line on the cases and one on the threshold."""
+    def table(self) -> Table:
+        """A row per metric, under the cases and the threshold."""
         c = self.counts
-        head = f"{_cases(self.n, self.n_patients)}; {self.n_positive} positive\n"
-        cells = f"score >= {self.threshold:g}: TP {c.tp}, FP {c.fp}, TN {c.tn}, FN {c.fn}\n\n"
-        rows = [(name, *_cells(estimate)) for name, estimate in self.estimates.items()]
-        return head + cells + _table(("metric", *_columns(self.level)), rows)
+        caption = [
+            f"{cases_line(self.n, self.n_patients)}; {self.n_positive} positive",
+            f"score >= {self.threshold:g}: TP {c.tp}, FP {c.fp}, TN {c.tn}, FN {c.fn}",
+        ]
+        if self.operating_point is not None:
+            caption.append(f"threshold: {point_line(self.operating_point)}")
+        if self.chosen_here:
+            caption.append(CHOSEN_HERE)
+        notes = method_notes((e.method for e in self.estimates.values()), self.seed)
+        if self.prevalence is not None:
+            notes = (f"at_prevalence: where {self.prevalence:g} of the cases are positive", *notes)
+        return Table(
+            caption=tuple(caption),
+            head=("metric", *estimate_columns(self.level)),
+            rows=tuple((name, *estimate_cells(e)) for name, e in self.estimates.items()),
+            notes=notes,
+        )
 
 
 @dataclass(frozen=True)
-class ClassificationReport:
-    """The metrics of a model of several classes; ``print`` shows them as a table.
+class ClassificationReport(Tabled):
+    """The metrics of a model of several classes or findings; ``print`` shows them as a table.
 
     Args:
         n: Cases.
         n_patients: Patients, or ``None`` where they were not given.
-        class_names: Names of the classes.
-        support: Cases of each class.
+        class_names: Names of the classes, or of the findings.
+        support: Cases of each.
+        thresholds: Of findings, by name: scores from here on were called positive; ``None`` for
+            classes, of which the most probable is predicted.
+        operating_points: Of those findings whose threshold comes from one.
+        chosen_here: Of those, the findings whose threshold was chosen on these very cases.
         level: Confidence level of the intervals.
-        overall: ``accuracy``, ``balanced_accuracy``, ``mcc`` and ``brier`` of all classes together.
+        seed: Of the bootstrap.
+        overall: Of all classes together: ``accuracy``, ``balanced_accuracy``, ``mcc``, ``kappa``,
+            ``brier``, ``brier_skill`` and ``log_loss``. Of all findings: ``exact_match``, the share
+            of the cases with every finding called right.
         macro: The means over the classes of what ``per_class`` has.
         per_class: By class, that class against the rest: ``roc_auc``, ``average_precision``,
             ``sensitivity``, ``specificity``, ``ppv``, ``npv``, ``f1``.
@@ -70,59 +97,45 @@ class ClassificationReport:
     n_patients: int | None
     class_names: tuple[str, ...]
     support: tuple[int, ...]
+    thresholds: Mapping[str, float] | None
+    operating_points: Mapping[str, OperatingPoint]
+    chosen_here: tuple[str, ...]
     level: float
+    seed: int
     overall: Mapping[str, Estimate]
     macro: Mapping[str, Estimate]
     per_class: Mapping[str, Mapping[str, Estimate]]
 
-    def to_dict(self) -> dict[str, object]:
-        """The report in types that JSON has; nan becomes ``None``, beside its reason."""
-        return {name: _plain(value) for name, value in asdict(self).items()}
-
-    def __str__(self) -> str:
-        """The table, under a line on the cases."""
+    def table(self) -> Table:
+        """A row per class and metric, under the cases."""
+        kind = "class" if self.thresholds is None else "finding"
         sizes = (
-            f"class {name}: {n}" for n, name in zip(self.support, self.class_names, strict=True)
+            f"{kind} {name}: {n}" for n, name in zip(self.support, self.class_names, strict=True)
         )
-        head = f"{_cases(self.n, self.n_patients)}; {', '.join(sizes)}\n\n"
+        caption = [f"{cases_line(self.n, self.n_patients)}; {', '.join(sizes)}"]
+        for name, at in (self.thresholds or {}).items():
+            point = self.operating_points.get(name)
+            caption.append(f"{name}: score >= {at:g}{f', {point_line(point)}' if point else ''}")
+            if name in self.chosen_here:
+                caption.append(CHOSEN_HERE)
         blocks = [("(all)", self.overall), ("(macro)", self.macro), *self.per_class.items()]
-        rows = [
-            (block, name, *_cells(estimate))
-            for block, estimates in blocks
-            for name, estimate in estimates.items()
-        ]
-        return head + _table(("class", "metric", *_columns(self.level)), rows)
+        estimates = [(block, name, e) for block, of in blocks for name, e in of.items()]
+        return Table(
+            caption=tuple(caption),
+            head=(kind, "metric", *estimate_columns(self.level)),
+            rows=tuple((block, name, *estimate_cells(e)) for block, name, e in estimates),
+            notes=method_notes((e.method for _, _, e in estimates), self.seed),
+        )
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items()}
-    if isinstance(value, tuple):
-        return list(value)
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def _cases(n: int, n_patients: int | None) -> str:
+def cases_line(n: int, n_patients: int | None) -> str:
+    """How many cases there are, and of how many patients."""
     if n_patients is None:
         return f"{n} cases, taken for independent (no `patients` given)"
     return f"{n} cases of {n_patients} patients"
 
 
-def _columns(level: float) -> tuple[str, ...]:
-    return "value", f"{100 * level:g}% interval", "n", "patients", "how, or why not"
-
-
-def _cells(e: Estimate) -> tuple[str, ...]:
-    interval = "-" if math.isnan(e.low) else f"[{e.low:.3f}, {e.high:.3f}]"
-    value = "-" if math.isnan(e.value) else f"{e.value:.3f}"
-    patients = "-" if e.n_patients is None else str(e.n_patients)
-    return value, interval, str(e.n), patients, e.reason or e.method or ""
-
-
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = [head, *rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
+def point_line(point: OperatingPoint) -> str:
+    """Where a threshold comes from."""
+    of_patients = "" if point.n_patients is None else f" of {point.n_patients} patients"
+    return f"{point.rule} on {point.fitted_on} ({point.n} cases{of_patients})"

@@ -23,9 +23,12 @@ _CHUNK = 2**17
 def replicates(
     forms: Sequence[Weighted], strata: Flags, *, resamples: int, seed: int, width: int
 ) -> Scores:
-    """(forms, resamples) values of every form on the same resampled patients."""
+    """(values, resamples) of every form on the same resampled patients.
+
+    A form gives one value per resample, (B,), or several, (M, B).
+    """
     drawn = resampled_counts(strata, resamples=resamples, seed=seed, width=width)
-    chunks = [[form(counts) for form in forms] for counts in drawn]
+    chunks = [np.vstack([form(counts) for form in forms]) for counts in drawn]
     return np.concatenate(chunks, axis=1)
 
 
@@ -35,15 +38,19 @@ def percentile_interval(
     """The ends between which ``level`` of the resamples lie, and what there is to say about it."""
     sizes = np.bincount(strata)
     defined = drawn[~np.isnan(drawn)]
+    left_out = len(drawn) - len(defined)
     if math.isnan(value):
         reason = "not defined on these cases"
     elif 1 in sizes:
         reason = "no interval: a stratum of one patient is the same in every resample"
-    elif defined.size == 0 or np.ptp(defined) == 0:
+    elif left_out > len(drawn) * (1 - level) / 2:
+        # They may all belong to one tail, as the resamples without a false positive do, in which
+        # the positive likelihood ratio has no bound.
+        reason = f"no interval: {left_out} of {len(drawn)} resamples undefined"
+    elif np.ptp(defined) == 0:
         reason = "no interval: the same value in every resample"
     else:
         low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2]).tolist()
-        left_out = len(drawn) - len(defined)
         return low, high, f"{left_out} resamples undefined, left out" if left_out else None
     return math.nan, math.nan, reason
 

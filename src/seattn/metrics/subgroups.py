@@ -1,20 +1,22 @@
 """The report on one model again for every view, site or sex."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from seattn.metrics.evaluation import binary_report
 from seattn.metrics.inputs import as_identifiers, as_patients, binary_scores
-from seattn.metrics.report import BinaryReport, _cells, _columns, _table
+from seattn.metrics.operating_points import OperatingPoint
+from seattn.metrics.report import BinaryReport
+from seattn.metrics.tables import Table, Tabled, estimate_cells, estimate_columns, method_notes
 
 __all__ = ["SubgroupReport", "by_subgroup"]
 
 
 @dataclass(frozen=True)
-class SubgroupReport:
+class SubgroupReport(Tabled):
     """The report on all cases and on each subgroup; ``print`` shows three metrics of each.
 
     Args:
@@ -29,24 +31,20 @@ class SubgroupReport:
         """The report on that subgroup."""
         return self.subgroups[subgroup]
 
-    def to_dict(self) -> dict[str, object]:
-        """The reports in types that JSON has; nan becomes ``None``, beside its reason."""
-        of_each = {name: report.to_dict() for name, report in self.subgroups.items()}
-        return {"overall": self.overall.to_dict(), "subgroups": of_each}
-
-    def table(self, *metrics: str) -> str:
-        """The named metrics of every subgroup, in lines below each other."""
+    def table(self, *metrics: str) -> Table:
+        """The named metrics of every subgroup; ROC area, sensitivity, specificity if none is."""
         reports = {"(all)": self.overall, **self.subgroups}
-        rows = [
-            (metric, name, *_cells(report[metric]))
-            for metric in metrics
+        shown = [
+            (metric, name, report[metric])
+            for metric in metrics or ("roc_auc", "sensitivity", "specificity")
             for name, report in reports.items()
         ]
-        return _table(("metric", "subgroup", *_columns(self.overall.level)), rows)
-
-    def __str__(self) -> str:
-        """ROC area, sensitivity and specificity."""
-        return self.table("roc_auc", "sensitivity", "specificity")
+        return Table(
+            caption=(),
+            head=("metric", "subgroup", *estimate_columns(self.overall.level)),
+            rows=tuple((metric, name, *estimate_cells(e)) for metric, name, e in shown),
+            notes=method_notes((e.method for _, _, e in shown), self.overall.seed),
+        )
 
 
 def by_subgroup(
@@ -55,8 +53,10 @@ def by_subgroup(
     y_score: npt.ArrayLike,
     subgroups: npt.ArrayLike,
     patients: npt.ArrayLike | None = None,
-    threshold: float = 0.5,
+    threshold: float | OperatingPoint = 0.5,
     level: float = 0.95,
+    resamples: int | None = 2000,
+    seed: int = 0,
 ) -> SubgroupReport:
     """Evaluate every subgroup by itself, with ``binary_report``.
 
@@ -68,8 +68,11 @@ def by_subgroup(
         y_score: Probabilities of class 1.
         subgroups: The subgroup of each case, such as its view; numbers or strings.
         patients: The patient of each case; a patient may have cases in several subgroups.
-        threshold: Scores from here on are positive, in every subgroup.
+        threshold: As in ``binary_report``, the same in every subgroup. If it was chosen on all
+            these cases, the subgroups say so too.
         level: Confidence level of the intervals.
+        resamples: As in ``binary_report``.
+        seed: Of the bootstrap.
 
     Shape:
         All (N,).
@@ -109,9 +112,12 @@ def by_subgroup(
             patients=None if codes is None else codes[among],
             threshold=threshold,
             level=level,
+            resamples=resamples,
+            seed=seed,
         )
 
-    return SubgroupReport(
-        overall=report(slice(None)),
-        subgroups={str(name): report(names == name) for name in np.unique(names)},
-    )
+    overall = report(slice(None))
+    of_each = {str(name): report(names == name) for name in np.unique(names)}
+    if overall.chosen_here:
+        of_each = {name: replace(each, chosen_here=True) for name, each in of_each.items()}
+    return SubgroupReport(overall=overall, subgroups=of_each)

@@ -11,8 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from seattn.metrics.count_metrics import COUNT_METRICS, ratio
+from seattn.metrics.count_metrics import COUNT_METRICS, TableMetric, Weighted, benefit, ratio
+from seattn.metrics.decision import check_acting
 from seattn.metrics.inputs import Flags, Labels, Scores, check_probabilities
+from seattn.metrics.weighted_line import weighted_line
+from seattn.metrics.weighted_probabilities import weighted_brier, weighted_log_loss, weighted_skill
 
 __all__ = [
     "Metric",
@@ -21,13 +24,11 @@ __all__ = [
     "metric_label",
     "metric_name",
     "weighted_area",
-    "weighted_brier",
     "weighted_counts",
     "weighted_metric",
     "weighted_precision",
 ]
 
-Weighted = Callable[[Scores], Scores]
 Metric = Callable[..., float]
 _OTHER_NAMES = {"recall": "sensitivity", "precision": "ppv"}
 
@@ -50,7 +51,7 @@ def weighted_metric(
         threshold: Scores from here on are positive; ``None`` takes them for probabilities and 0.5.
     """
     name = metric_name(metric)
-    if name is None:
+    if name is None or (scores.ndim == 2 and not isinstance(metric, str)):
         return by_loop(metric, labels, scores, codes)  # type: ignore[arg-type]
     if scores.ndim != 1:
         raise ValueError(
@@ -58,34 +59,33 @@ def weighted_metric(
             "column of a class, or a function of all columns."
         )
     positive = labels == 1
-    if name == "roc_auc":
-        return weighted_area(positive, scores, codes)
-    if name == "average_precision":
-        return weighted_precision(positive, scores, codes)
-    if name == "brier" or threshold is None:
+    if name in _OF_SCORES:
+        return _OF_SCORES[name](positive, scores, codes)
+    if name in _OF_PROBABILITIES or name == "net_benefit" or threshold is None:
         check_probabilities(scores)
-    if name == "brier":
-        return weighted_brier(positive, scores, codes)
-    return weighted_counts(
-        name, positive, scores >= (0.5 if threshold is None else threshold), codes
-    )
+    if name in _OF_PROBABILITIES:
+        return _OF_PROBABILITIES[name](positive, scores, codes)
+    at = 0.5 if threshold is None else threshold
+    if name == "net_benefit":
+        check_acting("threshold", at)
+        return weighted_counts(benefit(at), positive, scores >= at, codes)
+    return weighted_counts(COUNT_METRICS[name], positive, scores >= at, codes)
 
 
 def metric_name(metric: str | Metric) -> str | None:
     """The name of a metric that has a fast form, given by name or as this library's function."""
     given = metric if isinstance(metric, str) else getattr(metric, "__name__", "")
     name = _OTHER_NAMES.get(given, given)
-    known = name in COUNT_METRICS or name in ("roc_auc", "average_precision", "brier")
+    names = (*_OF_SCORES, *_OF_PROBABILITIES, *COUNT_METRICS, "net_benefit")
     if isinstance(metric, str):
-        if not known:
-            names = ", ".join(["roc_auc", "average_precision", "brier", *COUNT_METRICS])
+        if name not in names:
             raise ValueError(
-                f"`metric` {metric!r} is not one of {names}; pass a function of `y_true=` and "
-                "`y_score=` for any other."
+                f"`metric` {metric!r} is not one of {', '.join(names)}; pass a function of "
+                "`y_true=` and `y_score=` for any other."
             )
         return name
     ours = getattr(metric, "__module__", "").startswith("seattn.metrics.")
-    return name if known and ours else None
+    return name if name in names and ours else None
 
 
 def metric_label(metric: str | Metric) -> str:
@@ -136,18 +136,10 @@ def weighted_precision(positive: Flags, scores: Scores, codes: Labels) -> Weight
     return precision
 
 
-def weighted_brier(positive: Flags, scores: Scores, codes: Labels) -> Weighted:
-    """The Brier score: the counted squared errors by the number of counted cases."""
-    errors = np.bincount(codes, (scores - positive) ** 2)
-    cases = np.bincount(codes)
-
-    # Not by a matrix product, whose rounding depends on the number of rows.
-    return lambda counts: ratio((counts * errors).sum(axis=1), counts @ cases)
-
-
-def weighted_counts(metric: str, positive: Flags, predicted: Flags, codes: Labels) -> Weighted:
-    """A metric of the confusion table, by its name in ``COUNT_METRICS``."""
-    of_table = COUNT_METRICS[metric]
+def weighted_counts(
+    of_table: TableMetric, positive: Flags, predicted: Flags, codes: Labels
+) -> Weighted:
+    """A metric of the confusion table, such as those in ``COUNT_METRICS``."""
     patients = int(codes.max()) + 1
     cells = np.bincount(4 * codes + 2 * positive + predicted, minlength=4 * patients)
     cells_of = cells.reshape(patients, 4).astype(np.float64)
@@ -168,3 +160,17 @@ def by_loop(metric: Metric, labels: npt.NDArray[Any], scores: Scores, codes: Lab
         return np.array([float(metric(y_true=labels[r], y_score=scores[r])) for r in rows])
 
     return each
+
+
+_OF_SCORES = {"roc_auc": weighted_area, "average_precision": weighted_precision}
+_OF_PROBABILITIES = {
+    "brier": weighted_brier,
+    "brier_skill": weighted_skill,
+    "log_loss": weighted_log_loss,
+    "calibration_intercept": lambda *cases: _part(0, weighted_line(*cases)),
+    "calibration_slope": lambda *cases: _part(1, weighted_line(*cases)),
+}
+
+
+def _part(row: int, form: Weighted) -> Weighted:
+    return lambda counts: form(counts)[row]
