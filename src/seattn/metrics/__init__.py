@@ -36,6 +36,8 @@ from seattn.metrics.diagnosis import (
 from seattn.metrics.estimate import Estimate
 from seattn.metrics.evaluation import binary_report
 from seattn.metrics.mcnemar import McNemar, mcnemar_test
+from seattn.metrics.model_comparison import ModelComparison, ModelDifference
+from seattn.metrics.model_differences import compare_models
 from seattn.metrics.multiple_testing import holm
 from seattn.metrics.operating_points import OperatingPoint, choose_threshold
 from seattn.metrics.paired import compare_metric
@@ -49,6 +51,7 @@ from seattn.metrics.ranking import average_precision, roc_auc, roc_auc_ovo
 from seattn.metrics.rates import f1, npv, ppv, precision, recall, sensitivity, specificity
 from seattn.metrics.report import BinaryReport, ClassificationReport
 from seattn.metrics.subgroups import SubgroupReport, by_subgroup
+from seattn.metrics.tables import Table
 from seattn.metrics.torchmetric import as_torchmetric
 
 __all__ = [
@@ -63,6 +66,8 @@ __all__ = [
     "DecisionCurve",
     "Estimate",
     "McNemar",
+    "ModelComparison",
+    "ModelDifference",
     "OperatingPoint",
     "PatientScores",
     "PrecisionRecallCurve",
@@ -71,6 +76,7 @@ __all__ = [
     "Reliability",
     "RocCurve",
     "SubgroupReport",
+    "Table",
     "accuracy",
     "as_torchmetric",
     "average_precision",
@@ -86,6 +92,7 @@ __all__ = [
     "classification_report",
     "clopper_pearson",
     "compare_metric",
+    "compare_models",
     "confusion",
     "confusion_matrix",
     "crossed_bootstrap",

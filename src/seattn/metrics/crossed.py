@@ -1,18 +1,19 @@
 """Models trained several times: what the seeds and what the patients make uncertain."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from seattn.metrics.cases import as_cases
+from seattn.metrics.cases import Cases, as_cases
 from seattn.metrics.estimate import Estimate
 from seattn.metrics.inputs import Scores, check_level
 from seattn.metrics.resampling import check_resamples, percentile_interval, replicates
 from seattn.metrics.weighted import Metric, weighted_metric
 
-__all__ = ["CrossedEstimate", "crossed_bootstrap"]
+__all__ = ["CrossedEstimate", "crossed_bootstrap", "crossed_estimate", "trainings"]
 
 
 @dataclass(frozen=True)
@@ -99,23 +100,58 @@ def crossed_bootstrap(
     """
     check_level(level)
     check_resamples("resamples", resamples)
-    rows = _trainings("y_score", y_score)
+    rows = trainings("y_score", y_score)
+    first = len(rows)
     if y_score_b is not None:
-        rows |= _trainings("y_score_b", y_score_b)
+        rows |= trainings("y_score_b", y_score_b)
     cases = as_cases(y_true, rows, patients, columns=False)
+    return crossed_estimate(
+        metric,
+        cases,
+        [threshold] * len(rows),
+        first=first,
+        level=level,
+        resamples=resamples,
+        stratified=stratified,
+        seed=seed,
+    )
+
+
+def crossed_estimate(
+    metric: str | Metric,
+    cases: Cases,
+    thresholds: Sequence[float | None],
+    *,
+    first: int,
+    level: float,
+    resamples: int,
+    seed: int,
+    stratified: bool = True,
+) -> CrossedEstimate:
+    """``crossed_bootstrap`` of checked cases.
+
+    Args:
+        metric: As there.
+        cases: Their scores are those of every training of A, then of B.
+        thresholds: Of each training.
+        first: How many of the trainings are A's.
+        level: As there.
+        resamples: As there.
+        seed: As there.
+        stratified: As there.
+    """
     strata = cases.strata(stratified)
     forms = [
         weighted_metric(metric, cases.labels, scores, cases.codes, threshold=threshold)
-        for scores in cases.scores
+        for scores, threshold in zip(cases.scores, thresholds, strict=True)
     ]
     here = np.array([form(np.ones((1, len(strata))))[0] for form in forms])
     drawn = replicates(forms, strata, resamples=resamples, seed=seed, width=len(cases.codes))
-    first = sum(name.startswith("y_score[") for name in rows)
     stream = np.random.default_rng([seed, 2])
     parts = [(here[:first], drawn[:first], 1), (here[first:], drawn[first:], -1)]
     value = variance_seeds = 0.0
     means, crossed = np.zeros(resamples), np.zeros(resamples)
-    for of_seeds, of_resamples, sign in parts if y_score_b is not None else parts[:1]:
+    for of_seeds, of_resamples, sign in parts if first < len(forms) else parts[:1]:
         value += sign * float(of_seeds.mean())
         variance_seeds += float(of_seeds.var(ddof=1)) / len(of_seeds)
         means += sign * of_resamples.mean(axis=0)
@@ -143,8 +179,8 @@ def crossed_bootstrap(
     )
 
 
-def _trainings(name: str, values: npt.ArrayLike) -> dict[str, npt.ArrayLike]:
-    """The rows of (S, N) scores by the name of each."""
+def trainings(name: str, values: npt.ArrayLike) -> dict[str, npt.ArrayLike]:
+    """The rows of (S, N) scores by the name of each, two or more."""
     shape = np.shape(values)
     if len(shape) != 2 or shape[0] < 2:
         raise ValueError(

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from seattn.metrics.cases import Cases, as_cases
 from seattn.metrics.comparison import Comparison
 from seattn.metrics.estimate import Estimate
-from seattn.metrics.inputs import Flags, Scores, check_level
+from seattn.metrics.inputs import Flags, check_level
 from seattn.metrics.resampling import check_resamples, percentile_interval, replicates
 from seattn.metrics.weighted import Metric, Weighted, metric_label, weighted_metric
 
@@ -20,6 +20,7 @@ __all__ = [
     "bootstrap_estimates",
     "bootstrap_method",
     "paired_bootstrap",
+    "paired_estimate",
 ]
 
 
@@ -222,8 +223,35 @@ def paired_bootstrap(
     check_level(level)
     check_resamples("resamples", resamples)
     cases = as_cases(y_true, {"y_score_a": y_score_a, "y_score_b": y_score_b}, patients)
+    return paired_estimate(
+        metric,
+        cases,
+        (threshold, threshold),
+        level=level,
+        resamples=resamples,
+        stratified=stratified,
+        seed=seed,
+    )
+
+
+def paired_estimate(
+    metric: str | Metric,
+    cases: Cases,
+    thresholds: tuple[float | None, float | None],
+    *,
+    level: float,
+    resamples: int,
+    seed: int,
+    stratified: bool = True,
+) -> Comparison:
+    """``paired_bootstrap`` of checked cases, each model with a threshold of its own."""
     strata = cases.strata(stratified)
-    (value_a, value_b), (of_a, of_b) = _drawn(cases, metric, threshold, strata, resamples, seed)
+    forms = [
+        weighted_metric(metric, cases.labels, scores, cases.codes, threshold=threshold)
+        for scores, threshold in zip(cases.scores, thresholds, strict=True)
+    ]
+    value_a, value_b = (float(form(np.ones((1, len(strata))))[0]) for form in forms)
+    of_a, of_b = replicates(forms, strata, resamples=resamples, seed=seed, width=len(cases.codes))
     differences = of_a - of_b
     low, high, reason = percentile_interval(value_a - value_b, differences, strata, level)
     method = bootstrap_method(cases, stratified, resamples)
@@ -243,24 +271,6 @@ def paired_bootstrap(
         undefined=int(np.isnan(differences).sum()),
         reason=reason,
     )
-
-
-def _drawn(
-    cases: Cases,
-    metric: str | Metric,
-    threshold: float | None,
-    strata: Flags,
-    resamples: int,
-    seed: int,
-) -> tuple[list[float], Scores]:
-    """For every model the value of the metric, and its values on the same resampled patients."""
-    forms = [
-        weighted_metric(metric, cases.labels, scores, cases.codes, threshold=threshold)
-        for scores in cases.scores
-    ]
-    values = [float(form(np.ones((1, len(strata))))[0]) for form in forms]
-    drawn = replicates(forms, strata, resamples=resamples, seed=seed, width=len(cases.codes))
-    return values, drawn
 
 
 def bootstrap_method(cases: Cases, stratified: bool, resamples: int) -> str:

@@ -112,13 +112,13 @@ def estimate_cells(estimate: Any) -> tuple[str, ...]:
 
 
 def number_cell(value: float) -> str:
-    """Three decimals."""
-    return "-" if math.isnan(value) else f"{value:.3f}"
+    """Three decimals; no minus before a zero."""
+    return "-" if math.isnan(value) else f"{value:z.3f}"
 
 
 def interval_cell(low: float, high: float) -> str:
     """Both ends, or a dash."""
-    return "-" if math.isnan(low) else f"[{low:.3f}, {high:.3f}]"
+    return "-" if math.isnan(low) else f"[{number_cell(low)}, {number_cell(high)}]"
 
 
 def how_cell(method: str | None, reason: str | None) -> str:

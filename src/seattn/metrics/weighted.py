@@ -23,6 +23,7 @@ __all__ = [
     "by_loop",
     "metric_label",
     "metric_name",
+    "needs_probabilities",
     "weighted_area",
     "weighted_counts",
     "weighted_metric",
@@ -61,7 +62,7 @@ def weighted_metric(
     positive = labels == 1
     if name in _OF_SCORES:
         return _OF_SCORES[name](positive, scores, codes)
-    if name in _OF_PROBABILITIES or name == "net_benefit" or threshold is None:
+    if needs_probabilities(name, threshold):
         check_probabilities(scores)
     if name in _OF_PROBABILITIES:
         return _OF_PROBABILITIES[name](positive, scores, codes)
@@ -70,6 +71,13 @@ def weighted_metric(
         check_acting("threshold", at)
         return weighted_counts(benefit(at), positive, scores >= at, codes)
     return weighted_counts(COUNT_METRICS[name], positive, scores >= at, codes)
+
+
+def needs_probabilities(name: str, threshold: float | None) -> bool:
+    """Whether a named metric is one of probabilities; so are those at the threshold ``None``."""
+    if name in _OF_SCORES:
+        return False
+    return name in _OF_PROBABILITIES or name == "net_benefit" or threshold is None
 
 
 def metric_name(metric: str | Metric) -> str | None:
