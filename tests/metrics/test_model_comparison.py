@@ -138,9 +138,7 @@ def test_three_models_are_compared_in_pairs_and_adjusted():
 
 def test_a_reference_is_what_the_others_are_less():
     scores = {"A": A, "B": B, "C": C}
-    found = compare_models(
-        y_true=Y, scores=scores, patients=PATIENTS, reference="B", resamples=200
-    )
+    found = compare_models(y_true=Y, scores=scores, patients=PATIENTS, reference="B", resamples=200)
     assert [(d.model_a, d.model_b) for d in found["brier"]] == [("A", "B"), ("C", "B")]
     assert found["roc_auc"][0].difference == pytest.approx(0.060439560, abs=1e-9)
     assert found.table().notes[0] == "Holm: of the 2 comparisons of a metric"
