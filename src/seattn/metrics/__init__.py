@@ -2,6 +2,7 @@
 
 from seattn.metrics.agreement import kappa
 from seattn.metrics.area_comparison import delong_test
+from seattn.metrics.bands import CurveBand, net_benefit_band, pr_band, roc_band
 from seattn.metrics.calibration import Calibrator, fit_calibrator
 from seattn.metrics.calibration_error import Reliability, ece, reliability
 from seattn.metrics.calibration_line import Recalibration, recalibration
@@ -63,6 +64,7 @@ __all__ = [
     "ClassificationReport",
     "Comparison",
     "CrossedEstimate",
+    "CurveBand",
     "DecisionCurve",
     "Estimate",
     "McNemar",
@@ -108,6 +110,7 @@ __all__ = [
     "mcnemar_test",
     "negative_likelihood_ratio",
     "net_benefit",
+    "net_benefit_band",
     "npv",
     "npv_at_prevalence",
     "paired_bootstrap",
@@ -116,6 +119,7 @@ __all__ = [
     "positive_likelihood_ratio",
     "ppv",
     "ppv_at_prevalence",
+    "pr_band",
     "pr_curve",
     "precision",
     "recalibration",
@@ -124,6 +128,7 @@ __all__ = [
     "roc_auc",
     "roc_auc_interval",
     "roc_auc_ovo",
+    "roc_band",
     "roc_curve",
     "sensitivity",
     "share_interval",

@@ -8,9 +8,16 @@ import numpy.typing as npt
 
 from seattn.metrics.inputs import Scores, binary_scores, check_probabilities
 
-__all__ = ["DecisionCurve", "check_acting", "decision_curve", "net_benefit"]
+__all__ = [
+    "PERCENT",
+    "DecisionCurve",
+    "check_acting",
+    "check_thresholds",
+    "decision_curve",
+    "net_benefit",
+]
 
-_PERCENT = tuple(k / 100 for k in range(1, 100))
+PERCENT = tuple(k / 100 for k in range(1, 100))
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +68,7 @@ def net_benefit(*, y_true: npt.ArrayLike, y_score: npt.ArrayLike, threshold: flo
 
 
 def decision_curve(
-    *, y_true: npt.ArrayLike, y_score: npt.ArrayLike, thresholds: Sequence[float] = _PERCENT
+    *, y_true: npt.ArrayLike, y_score: npt.ArrayLike, thresholds: Sequence[float] = PERCENT
 ) -> DecisionCurve:
     """The net benefit at every threshold that someone might choose.
 
@@ -89,9 +96,7 @@ def decision_curve(
     """
     positive, scores = binary_scores(y_true, y_score)
     check_probabilities(scores)
-    for threshold in thresholds:
-        check_acting("thresholds", threshold)
-    at = np.asarray(thresholds, dtype=np.float64)
+    at = check_thresholds(thresholds)
     n, found, others = len(scores), np.sort(scores[positive]), np.sort(scores[~positive])
     tp = len(found) - np.searchsorted(found, at, side="left")
     fp = len(others) - np.searchsorted(others, at, side="left")
@@ -101,6 +106,15 @@ def decision_curve(
         model=(tp - fp * odds) / n,
         treat_all=(len(found) - len(others) * odds) / n,
     )
+
+
+def check_thresholds(thresholds: Sequence[float]) -> Scores:
+    """Probabilities from which one acts, (T,), or an error where one is no such thing."""
+    if len(thresholds) == 0:
+        raise ValueError("`thresholds` is empty; give one or more, for example [0.1, 0.2].")
+    for threshold in thresholds:
+        check_acting("thresholds", threshold)
+    return np.asarray(thresholds, dtype=np.float64)
 
 
 def check_acting(name: str, threshold: float) -> None:
