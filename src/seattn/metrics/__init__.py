@@ -18,6 +18,7 @@ from seattn.metrics.counts import (
     mcc,
 )
 from seattn.metrics.crossed import CrossedEstimate, crossed_bootstrap
+from seattn.metrics.curve_plots import plot_pr, plot_roc
 from seattn.metrics.curves import (
     PrecisionRecallCurve,
     RocCurve,
@@ -26,6 +27,7 @@ from seattn.metrics.curves import (
     roc_curve,
 )
 from seattn.metrics.decision import DecisionCurve, decision_curve, net_benefit
+from seattn.metrics.decision_plot import plot_decision
 from seattn.metrics.delong import roc_auc_interval
 from seattn.metrics.diagnosis import (
     negative_likelihood_ratio,
@@ -50,9 +52,11 @@ from seattn.metrics.probabilities import brier, brier_skill, log_loss
 from seattn.metrics.proportion import clopper_pearson, share_interval, wilson
 from seattn.metrics.ranking import average_precision, roc_auc, roc_auc_ovo
 from seattn.metrics.rates import f1, npv, ppv, precision, recall, sensitivity, specificity
+from seattn.metrics.reliability_plot import plot_reliability
 from seattn.metrics.report import BinaryReport, ClassificationReport
 from seattn.metrics.subgroups import SubgroupReport, by_subgroup
 from seattn.metrics.tables import Table
+from seattn.metrics.table_plots import plot_confusion, plot_forest
 from seattn.metrics.torchmetric import as_torchmetric
 
 __all__ = [
@@ -116,6 +120,12 @@ __all__ = [
     "paired_bootstrap",
     "partial_roc_auc",
     "permutation_test",
+    "plot_confusion",
+    "plot_decision",
+    "plot_forest",
+    "plot_pr",
+    "plot_reliability",
+    "plot_roc",
     "positive_likelihood_ratio",
     "ppv",
     "ppv_at_prevalence",
