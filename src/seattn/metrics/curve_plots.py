@@ -187,10 +187,17 @@ def plot_pr(
         curve = pr_curve(y_true=y_true, y_score=scores)
         # Of several precisions at one recall that of the highest threshold, which the area takes;
         # it has none at recall 0, from where the first step is drawn.
-        recall, first = np.unique(curve.recall[::-1], return_index=True)
-        precision = curve.precision[::-1][[*first[1:2], *first[1:]]]
+        recall, precision = curve.recall[::-1], curve.precision[::-1]
+        first = np.flatnonzero(np.diff(recall, prepend=-1) != 0)
         label = f"{name}\naverage precision {interval_words(area)}".lstrip() + band_note(band)
-        entries += ax.step(recall, precision, where="pre", color=colour, linewidth=1.4, label=label)
+        entries += ax.step(
+            recall[first],
+            precision[[*first[1:2], *first[1:]]],
+            where="pre",
+            color=colour,
+            linewidth=1.4,
+            label=label,
+        )
         bands.append(band)
         estimates.append(area)
     prevalence = float(np.mean(binary_scores(y_true, scores)[0]))

@@ -86,8 +86,9 @@ def legend_below(figure: Figure, entries: Sequence[Artist]) -> None:
         "\n".join(textwrap.fill(line, _LINE) for line in str(entry.get_label()).split("\n"))
         for entry in entries
     ]
-    lines = sum(1.3 + label.count("\n") for label in labels)
-    figure.set_figheight(figure.get_figheight() + 0.2 + lines * 1.25 * (LETTERS - 1) / 72)
+    lines = sum(1 + label.count("\n") for label in labels)
+    points = (1.25 * lines + 0.5 * len(labels)) * (LETTERS - 1)
+    figure.set_figheight(figure.get_figheight() + 0.2 + points / 72)
     figure.legend(entries, labels, loc="outside lower left", fontsize=LETTERS - 1, frameon=False)
 
 

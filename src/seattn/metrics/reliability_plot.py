@@ -116,7 +116,7 @@ def plot_reliability(
     label_axes(ax, "", "observed share")
     cases_title(ax, len(scores), None if codes is None else count(codes))
 
-    edges, base = np.linspace(0, 1, 21), np.zeros(20)
+    edges, base = np.arange(21) / 20, np.zeros(20)
     for name, among, colour in (("negative", ~positive, "0.7"), ("positive", positive, COLOURS[0])):
         cases = np.histogram(scores[among], edges)[0]
         entries.append(

@@ -164,14 +164,15 @@ def plot_forest(
 
     notes = [methods_words(rows.values(), levels.pop())]
     notes += [f"{name}: {estimate.reason}" for name, estimate in rows.items() if estimate.reason]
-    figure = new_figure(2 * WIDTH, 1 + 0.22 * len(rows) + 0.15 * len(notes))
+    figure = new_figure(2 * WIDTH, 0.8 + 0.22 * len(rows) + 0.15 * len(notes))
     ax = figure.subplots()
     for place, estimate in enumerate(rows.values()):
         ax.plot([estimate.low, estimate.high], [place, place], color=COLOURS[0], linewidth=1.4)
         ax.plot([estimate.value], [place], color=COLOURS[0], marker="s", markersize=4)
     if reference is not None:
-        ax.axvline(reference, color=GREY, linestyle=":", linewidth=1)
-    ax.set_ylim(len(rows) - 0.5, -0.5)
+        ends = [-0.5, len(rows) - 0.5]
+        ax.plot([reference, reference], ends, color=GREY, linestyle=":", linewidth=1)
+    ax.set_ylim(len(rows) - 0.5, -1.5)  # a row for the heads of the columns
     ax.set_yticks(range(len(rows)), list(rows))
     label_axes(ax, metric, "")
     ax.tick_params(axis="y", length=0)
