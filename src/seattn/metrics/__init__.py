@@ -2,7 +2,7 @@
 
 from seattn.metrics.agreement import kappa
 from seattn.metrics.area_comparison import delong_test
-from seattn.metrics.bands import CurveBand, net_benefit_band, pr_band, roc_band
+from seattn.metrics.bands import net_benefit_band, pr_band, roc_band
 from seattn.metrics.calibration import Calibrator, fit_calibrator
 from seattn.metrics.calibration_error import Reliability, ece, reliability
 from seattn.metrics.calibration_line import Recalibration, recalibration
@@ -18,6 +18,7 @@ from seattn.metrics.counts import (
     mcc,
 )
 from seattn.metrics.crossed import CrossedEstimate, crossed_bootstrap
+from seattn.metrics.curve_band import CurveBand
 from seattn.metrics.curve_plots import plot_pr, plot_roc
 from seattn.metrics.curves import (
     PrecisionRecallCurve,

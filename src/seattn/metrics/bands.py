@@ -1,54 +1,20 @@
-"""Confidence bands of curves by drawing patients again, all resamples at once."""
+"""Confidence bands of ROC, precision-recall and decision curves, which know about patients."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from seattn.metrics.cases import Cases, as_cases
+from seattn.metrics.cases import as_cases
+from seattn.metrics.curve_band import CurveBand, each_once, make_band, search_rows, tally
 from seattn.metrics.decision import PERCENT, check_thresholds
-from seattn.metrics.delong import too_few
+from seattn.metrics.estimate import Estimate
 from seattn.metrics.inputs import Flags, Labels, Scores, check_level, check_probabilities
-from seattn.metrics.resampling import check_resamples, resampled_counts
-from seattn.metrics.weighted import Weighted
+from seattn.metrics.proportion import share_estimate
 
-__all__ = ["CurveBand", "net_benefit_band", "pr_band", "roc_band"]
+__all__ = ["net_benefit_band", "pr_band", "roc_band"]
 
 _STEPS = 100  # rates are met at whole percents, so that they compare with counts in integers
-
-
-@dataclass(frozen=True, eq=False)
-class CurveBand:
-    """A curve at fixed places, each with an interval of its own; arrays (G,).
-
-    The band is pointwise: it covers the true curve with ``level`` at any one place, and less often
-    along the whole of it. Where all resamples agree, as at the upper end of most ROC curves, it has
-    no width, though the truth may differ.
-
-    Args:
-        at: The places: false positive rates, recalls, or threshold probabilities.
-        value: The curve there.
-        low: Lower end; nan where there is no band.
-        high: Upper end; nan where there is no band.
-        level: Confidence level.
-        method: How the band was made, or ``None``.
-        n: Cases.
-        n_patients: Their patients, or ``None`` where patients were not given.
-        undefined: Resamples in which the curve is not defined; the band leaves them out.
-        reason: Why there is no band, else ``None``.
-    """
-
-    at: Scores
-    value: Scores
-    low: Scores
-    high: Scores
-    level: float
-    method: str | None
-    n: int
-    n_patients: int | None
-    undefined: int
-    reason: str | None
 
 
 def roc_band(
@@ -60,10 +26,13 @@ def roc_band(
     resamples: int = 2000,
     seed: int = 0,
 ) -> CurveBand:
-    """The sensitivity at every whole percent of 1 - specificity, with percentile intervals.
+    """The sensitivity at every whole percent of 1 - specificity, with pointwise intervals.
 
     The ROC curve is joined by straight lines, and at a false positive rate where it rises its upper
-    end counts. Patients are drawn as in ``bootstrap``, with the same random numbers.
+    end counts. Ends of the band are percentiles over patients drawn as in ``bootstrap``, with the
+    same random numbers, or those of ``share_interval`` at that point of the curve where they lie
+    further out: near a sensitivity of 1 all resamples agree, and percentiles alone would claim to
+    be certain.
 
     Args:
         y_true: Labels, 0 or 1.
@@ -93,31 +62,41 @@ def roc_band(
         ...     patients=["a", "a", "b", "b", "c", "d", "e", "f"],
         ... )
         >>> f"{band.value[10]:.2f} [{band.low[10]:.2f}, {band.high[10]:.2f}] at {band.at[10]}"
-        '0.75 [0.50, 1.00] at 0.1'
+        '0.75 [0.30, 1.00] at 0.1'
     """
+    check_level(level)
     cases = as_cases(y_true, {"y_score": y_score}, patients, columns=False)
     positive, (scores,) = cases.labels == 1, cases.scores
-    at = np.arange(_STEPS + 1)
-    tally = _Tally(positive, scores, cases.codes, np.unique(scores)[::-1])
+    at, thresholds = np.arange(_STEPS + 1), np.unique(scores)[::-1]
+    counted = tally(positive, scores, cases.codes, thresholds)
+
+    def around(fp: Scores) -> tuple[Labels, Labels]:
+        """The last point of the curve at or below each rate, and the one after it."""
+        point = search_rows(_STEPS * fp, at * fp[:, -1:], "right") - 1
+        return point, np.minimum(point + 1, fp.shape[1] - 1)
 
     def sensitivities(counts: Scores) -> Scores:
-        tp, fp = tally(counts)
+        tp, fp = counted(counts)
         positives, negatives = tp[:, -1:], fp[:, -1:]
-        wanted = at * negatives
-        # The last point of the curve at or below each rate, and the one after it.
-        point = _search(_STEPS * fp, wanted, "right") - 1
-        after = np.minimum(point + 1, fp.shape[1] - 1)
         tp_at, fp_at, tp_after, fp_after = (
-            np.take_along_axis(counted, place, axis=1)
-            for place in (point, after)
-            for counted in (tp, fp)
+            np.take_along_axis(called, place, axis=1) for place in around(fp) for called in (tp, fp)
         )
         run = np.maximum(_STEPS * (fp_after - fp_at), 1)  # 0 at the last point, with no way to go
-        way = (wanted - _STEPS * fp_at) / run
+        way = (at * negatives - _STEPS * fp_at) / run
         defined = (positives > 0) & (negatives > 0)
         return _divide(tp_at + way * (tp_after - tp_at), positives, defined)
 
-    return _band(cases, at / _STEPS, sensitivities, level, resamples, seed)
+    def shares(point: Labels) -> list[Estimate]:
+        of, codes = scores[positive], cases.codes[positive]
+        calls = (of >= threshold for threshold in np.append(np.inf, thresholds)[point])
+        return [share_estimate(call, codes, level=level, undefined="") for call in calls]
+
+    point, after = (places[0] for places in around(counted(each_once(cases))[1]))
+    low = [share.low for share in shares(point)]
+    high = [share.high for share in shares(after)]
+    low[-1] = high[-1] = 1.0  # where all cases are called positive
+    ends = np.array([low, high])
+    return make_band(cases, at / _STEPS, sensitivities, ends, level, resamples, seed)
 
 
 def pr_band(
@@ -129,10 +108,10 @@ def pr_band(
     resamples: int = 2000,
     seed: int = 0,
 ) -> CurveBand:
-    """The precision at every whole percent of recall, with percentile intervals.
+    """The precision at every whole percent of recall, with pointwise intervals.
 
     It is that of the highest threshold with this recall at least: the steps whose area is
-    ``average_precision``. Patients are drawn as in ``bootstrap``, with the same random numbers.
+    ``average_precision``. Ends of the band are made as in ``roc_band``.
 
     Args:
         y_true: Labels, 0 or 1.
@@ -156,21 +135,31 @@ def pr_band(
         >>> from seattn.metrics import pr_band
         >>> band = pr_band(y_true=[1, 1, 0, 0, 1], y_score=[0.9, 0.4, 0.2, 0.6, 0.8])
         >>> f"{band.value[-1]:.2f} [{band.low[-1]:.2f}, {band.high[-1]:.2f}] at {band.at[-1]}"
-        '0.75 [0.60, 1.00] at 1.0'
+        '0.75 [0.30, 1.00] at 1.0'
     """
+    check_level(level)
     cases = as_cases(y_true, {"y_score": y_score}, patients, columns=False)
     positive, (scores,) = cases.labels == 1, cases.scores
-    at = np.arange(1, _STEPS + 1)
-    tally = _Tally(positive, scores, cases.codes, np.unique(scores)[::-1])
+    at, thresholds = np.arange(1, _STEPS + 1), np.unique(scores)[::-1]
+    counted = tally(positive, scores, cases.codes, thresholds)
+
+    def reached(tp: Scores) -> Labels:
+        return search_rows(_STEPS * tp, at * tp[:, -1:], "left")
 
     def precisions(counts: Scores) -> Scores:
-        tp, fp = tally(counts)
-        positives = tp[:, -1:]
-        point = _search(_STEPS * tp, at * positives, "left")
-        tp_at, fp_at = (np.take_along_axis(counted, point, axis=1) for counted in (tp, fp))
-        return _divide(tp_at, tp_at + fp_at, positives > 0)
+        tp, fp = counted(counts)
+        point = reached(tp)
+        tp_at, fp_at = (np.take_along_axis(called, point, axis=1) for called in (tp, fp))
+        return _divide(tp_at, tp_at + fp_at, tp[:, -1:] > 0)
 
-    return _band(cases, at / _STEPS, precisions, level, resamples, seed)
+    points = reached(counted(each_once(cases))[0])[0]
+    calls = (scores >= threshold for threshold in np.append(np.inf, thresholds)[points])
+    shares = [
+        share_estimate(positive[call], cases.codes[call], level=level, undefined="")
+        for call in calls
+    ]
+    ends = np.array([[share.low for share in shares], [share.high for share in shares]])
+    return make_band(cases, at / _STEPS, precisions, ends, level, resamples, seed)
 
 
 def net_benefit_band(
@@ -183,9 +172,11 @@ def net_benefit_band(
     resamples: int = 2000,
     seed: int = 0,
 ) -> CurveBand:
-    """The net benefit of a model at every threshold, with percentile intervals.
+    """The net benefit of a model at every threshold, with pointwise intervals.
 
-    Patients are drawn as in ``bootstrap``, with the same random numbers.
+    They are percentiles over patients drawn as in ``bootstrap``, with the same random numbers.
+    Where hardly a case is called positive, or hardly one is not, resamples agree more than studies
+    would.
 
     Args:
         y_true: Labels, 0 or 1.
@@ -215,94 +206,20 @@ def net_benefit_band(
         >>> f"{band.value[0]:.3f} [{band.low[0]:.3f}, {band.high[0]:.3f}]"
         '0.167 [-0.167, 0.500]'
     """
+    check_level(level)
     at = check_thresholds(thresholds)
     cases = as_cases(y_true, {"y_score": y_score}, patients, columns=False)
     positive, (scores,) = cases.labels == 1, cases.scores
     check_probabilities(scores)
-    tally, of_patient = _Tally(positive, scores, cases.codes, at), np.bincount(cases.codes)
+    counted, of_patient = tally(positive, scores, cases.codes, at), np.bincount(cases.codes)
 
     def benefits(counts: Scores) -> Scores:
-        tp, fp = tally(counts)
+        tp, fp = counted(counts)
         return (tp[:, 1:] - fp[:, 1:] * (at / (1 - at))) / (counts @ of_patient)[:, None]
 
-    return _band(cases, at, benefits, level, resamples, seed)
-
-
-class _Tally:
-    """Counted positives and negatives above all scores (0), then at or above each threshold.
-
-    Called with (B, I) counts of the patients; gives two (B, T + 1) arrays of whole numbers.
-    """
-
-    def __init__(self, positive: Flags, scores: Scores, codes: Labels, thresholds: Scores) -> None:
-        self.parts = []
-        for among in (positive, ~positive):
-            order = np.argsort(-scores[among], kind="stable")
-            called = np.searchsorted(-scores[among][order], -thresholds, "right")
-            self.parts.append((codes[among][order], np.append(0, called)))
-
-    def __call__(self, counts: Scores) -> tuple[Scores, Scores]:
-        tp, fp = (_passed(counts[:, codes])[:, called] for codes, called in self.parts)
-        return tp, fp
-
-
-def _passed(weights: Scores) -> Scores:
-    """(B, n + 1) sums of the first 0, 1 .. n weights."""
-    sums = np.zeros((len(weights), weights.shape[1] + 1))
-    np.cumsum(weights, axis=1, out=sums[:, 1:])
-    return sums
-
-
-def _search(rising: Scores, wanted: Scores, side: str) -> npt.NDArray[np.intp]:
-    """``searchsorted`` row by row, of whole numbers from 0 to the largest of their row."""
-    rows, columns = rising.shape
-    shift = (np.arange(rows) * (rising.max() + 1))[:, None]
-    found = np.searchsorted((rising + shift).ravel(), (wanted + shift).ravel(), side)  # type: ignore[call-overload]
-    return found.reshape(wanted.shape) - columns * np.arange(rows)[:, None]
+    return make_band(cases, at, benefits, None, level, resamples, seed)
 
 
 def _divide(part: Scores, whole: Scores, defined: Flags) -> Scores:
     out = np.full(part.shape, np.nan)
     return np.divide(part, whole, out=out, where=np.broadcast_to(defined, part.shape))
-
-
-def _band(
-    cases: Cases, at: Scores, curve: Weighted, level: float, resamples: int, seed: int
-) -> CurveBand:
-    """The curve of the cases, and the percentiles of those of resampled patients."""
-    check_level(level)
-    check_resamples("resamples", resamples)
-    strata, width = cases.strata(stratified=True), len(cases.codes)
-    low = high = np.full(len(at), np.nan)
-    method, undefined, reason = None, 0, _no_band(cases, strata)
-    if reason is None:
-        counts = resampled_counts(strata, resamples=resamples, seed=seed, width=width)
-        drawn = np.concatenate([curve(chunk) for chunk in counts])
-        defined = drawn[~np.isnan(drawn).any(axis=1)]
-        undefined = len(drawn) - len(defined)
-        if len(defined) == 0 or np.ptp(defined, axis=0).max() == 0:
-            reason = "the same curve in every resample"
-        else:
-            low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2], axis=0)
-            of = "bootstrap of cases" if cases.n_patients is None else "patient bootstrap"
-            method = f"stratified {of}, {resamples} resamples, pointwise percentiles"
-    return CurveBand(
-        at=at,
-        value=curve(np.ones((1, len(strata))))[0],
-        low=low,
-        high=high,
-        level=level,
-        method=method,
-        n=len(cases.codes),
-        n_patients=cases.n_patients,
-        undefined=undefined,
-        reason=reason,
-    )
-
-
-def _no_band(cases: Cases, strata: Flags) -> str | None:
-    unit = "case" if cases.n_patients is None else "patient"
-    reason = too_few(cases.labels == 1, cases.codes, unit)
-    if reason is None and np.count_nonzero(~strata) == 1:
-        reason = "one patient alone has no positives"
-    return reason and reason.removeprefix("no interval: ")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy.typing as npt
 
-from seattn.metrics.bands import CurveBand
+from seattn.metrics.curve_band import CurveBand
 from seattn.metrics.estimate import Estimate
 
 if TYPE_CHECKING:
