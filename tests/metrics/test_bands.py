@@ -41,6 +41,15 @@ def benefits(y_true, y_score, at):
     return decision_curve(y_true=y_true, y_score=y_score, thresholds=at).model
 
 
+def joined(curve, percentiles, ends):
+    """The outer ends; those of an ROC curve never fall."""
+    low, high = np.fmin(percentiles[0], ends[0]), np.fmax(percentiles[1], ends[1])
+    if curve is sensitivities:
+        low = np.array([low[: k + 1].max() for k in range(len(low))])
+        high = np.array([high[k:].min() for k in range(len(high))])
+    return low, high
+
+
 BANDS = [(roc_band, sensitivities), (pr_band, precisions), (net_benefit_band, benefits)]
 
 
@@ -85,11 +94,11 @@ def looped(curve, y_true, y_score, patients, at, resamples):
 def test_the_worked_band_is_that_of_a_loop(band_of, curve):
     band = band_of(**WORKED, level=0.9, resamples=1000)
     rows = looped(curve, Y, A, PATIENTS, band.at, 1000)
-    low, high = np.quantile(rows, [0.05, 0.95], axis=0)
     ends = share_ends(curve, Y, A, PATIENTS, band.at, 0.9)
+    low, high = joined(curve, np.quantile(rows, [0.05, 0.95], axis=0), ends)
     assert band.value == pytest.approx(curve(Y, A, band.at), abs=1e-15)
-    assert band.low == pytest.approx(np.fmin(low, ends[0]), abs=1e-14)
-    assert band.high == pytest.approx(np.fmax(high, ends[1]), abs=1e-14)
+    assert band.low == pytest.approx(low, abs=1e-14)
+    assert band.high == pytest.approx(high, abs=1e-14)
     assert (band.n, band.n_patients, band.level, band.undefined) == (20, 10, 0.9, 0)
     wider = "" if band_of is net_benefit_band else ", Wilson where wider"
     assert band.method == (
@@ -109,11 +118,11 @@ def test_every_band_is_that_of_a_loop(band_of, curve, cases):
         assert np.isnan(band.high).all()
         return
     rows = looped(curve, labels, scores, of_case, band.at, 100)
-    low, high = np.quantile(rows, [0.025, 0.975], axis=0)
     ends = share_ends(curve, labels, scores, of_case, band.at, 0.95)
+    low, high = joined(curve, np.quantile(rows, [0.025, 0.975], axis=0), ends)
     assert band.undefined == 100 - len(rows)
-    assert band.low == pytest.approx(np.fmin(low, ends[0]), abs=1e-13)
-    assert band.high == pytest.approx(np.fmax(high, ends[1]), abs=1e-13)
+    assert band.low == pytest.approx(low, abs=1e-13)
+    assert band.high == pytest.approx(high, abs=1e-13)
 
 
 def test_a_band_is_the_bootstrap_interval_at_each_of_its_places():
@@ -170,8 +179,10 @@ def test_neither_the_order_of_cases_nor_names_of_patients_nor_chunks_matter(band
 def test_without_patients_cases_are_drawn():
     band = roc_band(y_true=Y, y_score=A, resamples=100)
     rows = looped(sensitivities, Y, A, None, band.at, 100)
-    low, _ = share_ends(sensitivities, Y, A, range(20), band.at, 0.95)
-    assert band.low == pytest.approx(np.fmin(np.quantile(rows, 0.025, axis=0), low), abs=1e-14)
+    ends = share_ends(sensitivities, Y, A, range(20), band.at, 0.95)
+    low, high = joined(sensitivities, np.quantile(rows, [0.025, 0.975], axis=0), ends)
+    assert band.low == pytest.approx(low, abs=1e-14)
+    assert band.high == pytest.approx(high, abs=1e-14)
     assert band.method.startswith("stratified bootstrap of cases, 100 resamples, ")
     assert band.n_patients is None
 

@@ -88,17 +88,20 @@ def test_the_legend_has_the_areas_the_methods_and_the_kind_of_band():
     assert roc[0] == f"first AUC {area.value:.3f} [{area.low:.3f}, {area.high:.3f}]"
     assert roc[1].startswith("second AUC 0.868 [")
     assert roc[2] == (
-        "band: 90% pointwise, bootstrap of patients 90% intervals: clustered DeLong, logit, t"
+        f"90% band: {roc_band(**WORKED, **settings).method} "
+        "90% intervals: clustered DeLong, logit, t"
     )
     area = bootstrap("average_precision", **WORKED, **settings)
     assert precision == [
         f"average precision {area.value:.3f} [{area.low:.3f}, {area.high:.3f}]",
         "prevalence 0.350",
-        f"band: 90% pointwise, bootstrap of patients 90% intervals: {area.method}",
+        f"90% band: {pr_band(**WORKED, **settings).method} 90% intervals: {area.method}",
     ]
     decision = legend(plot_decision(y_true=Y, y_score=A, **FEW))
     assert decision[0] == "model"
-    assert decision[-1] == "band: 95% pointwise, bootstrap of cases"
+    assert decision[-1] == (
+        "95% band: stratified bootstrap of cases, 100 resamples, pointwise percentiles"
+    )
 
 
 def test_the_operating_point_is_a_cross_of_both_intervals():

@@ -1,6 +1,7 @@
 """Confidence bands of ROC, precision-recall and decision curves, which know about patients."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -96,7 +97,13 @@ def roc_band(
     high = [share.high for share in shares(after)]
     low[-1] = high[-1] = 1.0  # where all cases are called positive
     ends = np.array([low, high])
-    return make_band(cases, at / _STEPS, sensitivities, ends, level, resamples, seed)
+    band = make_band(cases, at / _STEPS, sensitivities, ends, level, resamples, seed)
+    # As the true curve never falls, a bound at one rate holds at all higher, or all lower, ones.
+    return replace(
+        band,
+        low=np.maximum.accumulate(band.low),
+        high=np.minimum.accumulate(band.high[::-1])[::-1],
+    )
 
 
 def pr_band(

@@ -101,14 +101,14 @@ def finish_curves(
     """The title and the legend of curves, which ends in what the bands and the brackets are."""
     (ax,) = figure.axes
     cases_title(ax, bands[0].n, bands[0].n_patients)
-    level, drawn = bands[0].level, any(band.reason is None for band in bands)
-    of = "cases" if bands[0].n_patients is None else "patients"
-    notes = [f"band: {100 * level:g}% pointwise, bootstrap of {of}"] * drawn
-    notes += [methods_words(estimates, level)] * bool(estimates)
+    level, methods = bands[0].level, [band.method for band in bands if band.method]
+    notes = [f"{100 * level:g}% band: {methods[0]}"] if methods else []
+    notes += [methods_words(estimates, level)] if estimates else []
     if notes:
-        ends = ax.fill_between([], [], color=GREY, alpha=0.3 * drawn, linewidth=0)
-        ends.set_label("\n".join(notes))
-        entries = [*entries, ends]
+        alpha = 0.3 if methods else 0
+        patch = ax.fill_between([], [], color=GREY, alpha=alpha, linewidth=0)
+        patch.set_label("\n".join(notes))
+        entries = [*entries, patch]
     legend_below(figure, entries)
     return figure
 
