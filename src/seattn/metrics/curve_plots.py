@@ -1,7 +1,5 @@
 """ROC and precision-recall curves with bands that know about patients."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -44,7 +42,7 @@ def plot_roc(
     level: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
-) -> Figure:
+) -> "Figure":
     """Draw the ROC curve of ``roc_curve`` with the band of ``roc_band``, of one model or several.
 
     The legend has the area with the interval of ``roc_auc_interval``. A threshold is marked by a
@@ -126,7 +124,7 @@ def plot_pr(
     level: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
-) -> Figure:
+) -> "Figure":
     """Draw the precision-recall curve of ``pr_curve``, as steps, with the band of ``pr_band``.
 
     The area under the steps is the average precision, in the legend with the interval of
@@ -206,7 +204,7 @@ def plot_pr(
     return finish_curves(figure, entries, bands, estimates)
 
 
-def _square(x: str, y: str) -> tuple[Figure, Axes]:
+def _square(x: str, y: str) -> "tuple[Figure, Axes]":
     """Axes of rates from 0 to 1."""
     figure = new_figure(WIDTH, WIDTH)
     ax = figure.subplots()
@@ -250,8 +248,8 @@ def _shares(
 
 
 def _cross(
-    ax: Axes, threshold: float, found: Estimate, spared: Estimate, colour: str
-) -> list[Line2D]:
+    ax: "Axes", threshold: float, found: Estimate, spared: Estimate, colour: str
+) -> "list[Line2D]":
     """The operating point with both intervals; without those that are not defined."""
     x, y = 1 - spared.value, found.value
     ax.plot([x, x], [found.low, found.high], color=colour, linewidth=0.9)

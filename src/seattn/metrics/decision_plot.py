@@ -1,7 +1,5 @@
 """Decision curves with bands that know about patients."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -36,7 +34,7 @@ def plot_decision(
     level: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
-) -> Figure:
+) -> "Figure":
     """Draw the net benefit of ``decision_curve`` with the band of ``net_benefit_band``.
 
     Beside it stand treating everybody and treating nobody. A model is worth using at the thresholds

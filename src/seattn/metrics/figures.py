@@ -3,8 +3,6 @@
 matplotlib is imported when a figure is made, and pyplot, with its global state, never.
 """
 
-from __future__ import annotations
-
 import math
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
@@ -44,7 +42,7 @@ LETTERS = 8  # points
 _LINE = 44  # letters of a legend across such a figure
 
 
-def new_figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> "Figure":
     """An empty figure of this size in inches."""
     try:
         from matplotlib.figure import Figure
@@ -64,20 +62,20 @@ def by_name(y_score: npt.ArrayLike | Mapping[str, npt.ArrayLike]) -> Mapping[str
     return y_score
 
 
-def label_axes(ax: Axes, x: str, y: str) -> None:
+def label_axes(ax: "Axes", x: str, y: str) -> None:
     """Name the axes in small letters."""
     ax.set_xlabel(x, fontsize=LETTERS)
     ax.set_ylabel(y, fontsize=LETTERS)
     ax.tick_params(labelsize=LETTERS)
 
 
-def cases_title(ax: Axes, n: int, n_patients: int | None) -> None:
+def cases_title(ax: "Axes", n: int, n_patients: int | None) -> None:
     """Say above the axes what the plot rests on."""
     of = "taken for independent" if n_patients is None else f"of {n_patients} patients"
     ax.set_title(f"{n} cases {of}", loc="left", fontsize=LETTERS)
 
 
-def legend_below(figure: Figure, entries: Sequence[Artist]) -> None:
+def legend_below(figure: "Figure", entries: "Sequence[Artist]") -> None:
     """The labels of what is drawn, below the plot where they hide nothing, which makes it higher.
 
     Long lines are broken.
@@ -93,11 +91,11 @@ def legend_below(figure: Figure, entries: Sequence[Artist]) -> None:
 
 
 def finish_curves(
-    figure: Figure,
-    entries: Sequence[Artist],
+    figure: "Figure",
+    entries: "Sequence[Artist]",
     bands: Sequence[CurveBand],
     estimates: Sequence[Estimate],
-) -> Figure:
+) -> "Figure":
     """The title and the legend of curves, which ends in what the bands and the brackets are."""
     (ax,) = figure.axes
     cases_title(ax, bands[0].n, bands[0].n_patients)

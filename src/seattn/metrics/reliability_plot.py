@@ -1,7 +1,5 @@
 """The reliability diagram: whether predicted probabilities come true, with intervals."""
 
-from __future__ import annotations
-
 import math
 from typing import TYPE_CHECKING, Literal
 
@@ -39,7 +37,7 @@ def plot_reliability(
     bins: int = 10,
     binning: Literal["width", "mass"] = "width",
     level: float = 0.95,
-) -> Figure:
+) -> "Figure":
     """Draw what came true against what was predicted, bin by bin, above a histogram of the scores.
 
     The points are those of ``reliability`` with the intervals of ``share_interval``; the line is

@@ -1,7 +1,5 @@
 """The confusion table, and the forest plot of models and subgroups, with intervals."""
 
-from __future__ import annotations
-
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -40,7 +38,7 @@ def plot_confusion(
     patients: npt.ArrayLike | None = None,
     class_names: Sequence[str] | None = None,
     level: float = 0.95,
-) -> Figure:
+) -> "Figure":
     """Draw the table of ``confusion_matrix``: counts, and shares of each true class.
 
     The diagonal holds the sensitivity of every class. Intervals are those of ``share_interval``.
@@ -121,7 +119,7 @@ def plot_forest(
     *,
     metric: str,
     reference: float | None = None,
-) -> Figure:
+) -> "Figure":
     """Draw estimates below each other with their intervals, cases and patients printed beside.
 
     Needs matplotlib, the ``plot`` extra; its global state is left alone, and
@@ -187,7 +185,7 @@ def _of_subgroups(report: SubgroupReport, metric: str) -> dict[str, Estimate]:
     return {name: of[metric] for name, of in reports.items()}
 
 
-def _columns(figure: Figure, rows: Mapping[str, Estimate]) -> None:
+def _columns(figure: "Figure", rows: Mapping[str, Estimate]) -> None:
     """The numbers to the right of the axes, each column flush right under its head."""
     (ax,) = figure.axes
     heads = ("value", "interval", "cases", "patients")
