@@ -231,6 +231,78 @@ def test_difficulty_shrinks_the_break():
     assert severity[0] > severity[1] > severity[2]
 
 
+# --- the confounder
+
+
+def two_deals(variant, view, patients=12):
+    """The same ankle without and with a cast, of both labels by turns."""
+    for patient in range(patients):
+        kwargs = {"fracture": patient % 2 == 0, "patient": patient, "view": view}
+        yield [
+            render_ankle(1, variant=variant, confounder=float(on == kwargs["fracture"]), **kwargs)
+            for on in (False, True)
+        ]
+
+
+def test_a_certain_cast_is_on_and_an_impossible_one_off():
+    for without, with_cast in two_deals("roi", "axial"):
+        assert without.ankle.cast_hu is None
+        assert not without.cast.any()
+        assert with_cast.ankle.cast_hu is not None
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_cast_changes_only_what_lies_about_it(view):
+    shown = []
+    for without, with_cast in two_deals("study", view):
+        np.testing.assert_array_equal(without.mask, with_cast.mask)
+        p = with_cast.plane.points(with_cast.ankle)
+        reach = 2.2 + 5 * with_cast.plane.spacing + 1  # shell, blur, interpolation
+        about = np.abs(with_cast.ankle.skin(p) - 6).reshape(with_cast.hu.shape) < reach
+        np.testing.assert_array_equal(without.hu[~about], with_cast.hu[~about])
+        assert (~about).mean() > 0.3
+        shown.append(with_cast.cast.mean())
+    assert np.mean(shown) > 0.01
+
+
+def test_the_mask_of_a_cast_covers_the_cast():
+    hits, hu = [], []
+    for _, image in two_deals("full", "axial", patients=4):
+        skin = image.ankle.skin(image.plane.points(image.ankle)).reshape(image.hu.shape)
+        shell = np.abs(skin - 6) < 2.2
+        hits.append((shell & (image.cast > 0)).sum() / (shell | (image.cast > 0)).sum())
+        hu.append(np.median(image.hu[image.cast > 0]) - image.ankle.cast_hu)
+    assert min(hits) > 0.85
+    assert np.abs(hu).max() < 120  # beam hardening takes some away
+
+
+@pytest.mark.parametrize(
+    ("confounder", "broken", "whole"), [(None, 0.15, 0.15), (0.9, 0.9, 0.1), (0.5, 0.5, 0.5)]
+)
+def test_casts_are_as_frequent_as_stated(confounder, broken, whole):
+    def share(fracture):
+        draws = [
+            Ankle.draw(np.random.default_rng(s), fracture=fracture, confounder=confounder)
+            for s in range(600)
+        ]
+        return np.mean([ankle.cast_hu is not None for ankle in draws])
+
+    assert share(True) == pytest.approx(broken, abs=0.06)  # 3 standard errors
+    assert share(False) == pytest.approx(whole, abs=0.06)
+
+
+@pytest.mark.parametrize(
+    ("difficulty", "gap", "step"), [(0.5, 2.28, 1.83), (1, 1.39, 0.96), (2, 0.94, 0.48)]
+)
+def test_difficulty_has_the_stated_effect(difficulty, gap, step):
+    breaks = [
+        Break.draw(np.random.default_rng([0, i, 2]), difficulty=difficulty) for i in range(1500)
+    ]
+    steps = [np.linalg.norm(b.shift - 0.5 * b.gap * b.normal) for b in breaks]
+    assert np.median([b.gap for b in breaks]) == pytest.approx(gap, rel=0.06)
+    assert np.median(steps) == pytest.approx(step, rel=0.09)
+
+
 # --- geometry
 
 
@@ -267,6 +339,9 @@ def test_views_share_one_patient():
         ({"size": 513}, "size"),
         ({"difficulty": 0}, "difficulty"),
         ({"difficulty": float("nan")}, "difficulty"),
+        ({"confounder": -0.1}, "confounder"),
+        ({"confounder": 1.1}, "confounder"),
+        ({"confounder": float("nan")}, "confounder"),
         ({"seed": -1}, "seed"),
         ({"patient": -1}, "patient"),
     ],

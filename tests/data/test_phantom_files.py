@@ -37,7 +37,8 @@ def cohort(tmp_path_factory):
 def test_one_row_per_patient_and_view(cohort):
     _, rows = cohort
     assert list(rows[0]) == [
-        "path", "label", "patient", "mask", "view", "fracture_type", "severity", "swelling"
+        "path", "label", "patient", "mask", "view", "fracture_type", "severity", "swelling",
+        "side", "cast",
     ]  # fmt: skip
     assert [(r["patient"], r["view"]) for r in rows] == [
         (f"SYN-{i:04d}", view) for i in range(1, 9) for view in VIEWS
@@ -51,6 +52,7 @@ def test_rows_describe_their_files(cohort):
         assert ds.PatientID == row["patient"]
         assert row["view"] in ds.SeriesDescription
         assert row["swelling"] in {"0", "1"}
+        assert row["side"][0].upper() == ds.Laterality
         if row["label"] == "1":
             mask = np.load(folder / row["mask"])
             assert mask.shape == (ds.Rows, ds.Columns)
@@ -114,6 +116,56 @@ def test_a_patient_does_not_depend_on_the_others_nor_a_view_on_the_rest(tmp_path
     assert all(more[name] == data for name, data in images.items())
 
 
+@pytest.fixture(scope="module")
+def deals(tmp_path_factory):
+    """One seed, the casts dealt by the fracture and at random."""
+    kwargs = {"patients": 12, "prevalence": 0.5, "variant": "study", "size": 64}
+    return [
+        make(tmp_path_factory.mktemp("casts"), confounder=confounder, **kwargs)
+        for confounder in (1.0, 0.5)
+    ]
+
+
+def test_two_deals_of_casts_differ_in_casts_alone(deals):
+    (_, one), (_, two) = deals
+    for a, b in zip(one, two, strict=True):
+        assert a["cast"] == a["label"]
+        same = [name for name in a if name not in {"cast", "cast_mask"}]
+        assert [a[name] for name in same] == [b[name] for name in same]
+    assert {row["cast"] for row in two if row["label"] == "1"} == {"0", "1"}
+    assert {row["cast"] for row in two if row["label"] == "0"} == {"0", "1"}
+
+
+def test_masks_of_casts_are_those_of_the_rendered_images(deals):
+    folder, rows = deals[1]
+    shown = 0
+    for row in rows[:18]:
+        image = render_ankle(
+            0,
+            fracture=row["label"] == "1",
+            patient=int(row["patient"][-4:]) - 1,
+            view=row["view"],
+            variant="study",
+            size=64,
+            confounder=0.5,
+        )
+        assert bool(row["cast_mask"]) == image.cast.any()
+        if row["cast_mask"]:
+            np.testing.assert_array_equal(np.load(folder / row["cast_mask"]), image.cast)
+            shown += 1
+    assert shown > 3
+
+
+def test_deals_share_no_identifier_but_the_patients(deals):
+    headers = [
+        [pydicom.dcmread(folder / row["path"], stop_before_pixels=True) for row in rows]
+        for folder, rows in deals
+    ]
+    for keyword in ("SOPInstanceUID", "StudyInstanceUID"):
+        one, two = ({ds[keyword].value for ds in each} for each in headers)
+        assert not one & two
+
+
 # --- DICOM
 
 
@@ -170,9 +222,10 @@ def test_the_header_does_not_tell_the_label(tmp_path):
 @pytest.mark.skipif(
     not shutil.which("dciodvfy"), reason="dciodvfy (dicom3tools) is not on the PATH"
 )
+@pytest.mark.parametrize("options", [{}, {"confounder": 1.0}, {"difficulty": 4.0}])
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_dciodvfy_finds_no_error(tmp_path, variant):
-    _, rows = make(tmp_path, patients=1, variant=variant, prevalence=1)
+def test_dciodvfy_finds_no_error(tmp_path, variant, options):
+    _, rows = make(tmp_path, patients=1, variant=variant, prevalence=1, **options)
     for row in rows:
         run = subprocess.run(
             ["dciodvfy", tmp_path / row["path"]], capture_output=True, text=True, check=False
@@ -198,6 +251,7 @@ def test_dciodvfy_finds_no_error(tmp_path, variant):
         ({"size": 31}, "size"),
         ({"size": 513}, "size"),
         ({"difficulty": 0}, "difficulty"),
+        ({"confounder": 2}, "confounder"),
         ({"patients": 0}, "patients"),
         ({"seed": -1}, "seed"),
     ],

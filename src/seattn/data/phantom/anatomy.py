@@ -39,7 +39,7 @@ class Bone:
 
 @dataclass(frozen=True, eq=False)
 class Ankle:
-    """What nature draws once per patient; nothing here but ``swelling`` may know of a fracture."""
+    """What nature draws once per patient; of a fracture only ``swelling`` and a cast may know."""
 
     left: bool
     turn: Array  # (3, 3), posed = turn @ (scale * canonical) + shift
@@ -68,14 +68,22 @@ class Ankle:
 
     @classmethod
     def draw(
-        cls, rng: np.random.Generator, *, fracture: bool, swelling: bool | None = None
+        cls,
+        rng: np.random.Generator,
+        *,
+        fracture: bool,
+        swelling: bool | None = None,
+        confounder: float | None = None,
     ) -> "Ankle":
-        """Draw a patient; the number and order of draws do not depend on ``fracture``.
+        """Draw a patient; the number and order of draws depend on none of the arguments.
 
         Args:
             rng: Source of randomness.
-            fracture: Only sets the chance of soft-tissue swelling: 65 % if true, else 35 %.
+            fracture: Only sets the chance of soft-tissue swelling: 65 % if true, else 35 %; and
+                that of a cast, where there is a ``confounder``.
             swelling: Force the swelling on or off.
+            confounder: Chance of a cast on a fractured ankle; on a normal one it is 1 minus that.
+                If None it is 15 % on either.
         """
 
         def uniform(low: float, high: float) -> float:
@@ -84,10 +92,11 @@ class Ankle:
         def chance(p: float) -> bool:
             return bool(rng.random() < p)
 
+        casts = (0.15, 0.15) if confounder is None else (1 - confounder, confounder)
         age = uniform(0, 1)
         swollen = chance(0.65 if fracture else 0.35)
         amount = uniform(2, 8)
-        cast, cast_hu = chance(0.15), uniform(100, 350)
+        cast, cast_hu = chance(casts[fracture]), uniform(100, 350)
         physis, physis_z = chance(0.35), uniform(7, 14)
         canal, canal_at = chance(0.5), (uniform(-8, 4), uniform(-15, -9), uniform(18, 45))
         cyst, cyst_at = chance(0.25), (uniform(-10, 8), uniform(-8, 12), uniform(-30, -12))

@@ -26,6 +26,7 @@ class AnkleSlice(NamedTuple):
     plane: Plane
     ankle: Ankle
     injury: Break  # virtual in a normal ankle
+    cast: npt.NDArray[np.uint8]  # (size, size), 1 where a cast is; all 0 without one
 
 
 def render_ankle(
@@ -38,19 +39,22 @@ def render_ankle(
     size: int | None = None,
     difficulty: float = 1.0,
     swelling: bool | None = None,
+    confounder: float | None = None,
 ) -> AnkleSlice:
     """Render one slice of a synthetic ankle.
 
     Args:
         seed: Seed of the cohort, 0 or more.
         fracture: Whether the bone is broken. Anatomy, plane and noise are the same either way,
-            but for the chance of swelling.
+            but for the chance of swelling and, with ``confounder``, of a cast.
         patient: Number of the patient within the cohort, 0 or more.
         view: "axial", "coronal" or "sagittal".
         variant: "full", "study" or "roi"; see ``make_ankle_phantom``.
         size: Pixels along a side, 32 to 512; the variant's own (512, 224, 64) if None.
-        difficulty: Divides the severity of the break; above 0.
+        difficulty: Divides the severity of the break; above 0. See ``make_ankle_phantom``.
         swelling: Force soft-tissue swelling on or off; by chance if None.
+        confounder: Chance of a cast, 0 to 1, if the ankle is fractured, and 1 minus that if it is
+            not; 15 % in either case if None. 1 and 0 put it on or leave it off.
 
     Returns:
         Hounsfield units, the mask of the fracture (all 0 in a normal ankle), and what was drawn.
@@ -64,10 +68,12 @@ def render_ankle(
         >>> image.hu.shape, image.hu.dtype.name, int(image.mask.max())
         ((64, 64), 'int16', 1)
     """
-    size = check_request([view], variant, size, difficulty, seed)
+    size = check_request([view], variant, size, difficulty, seed, confounder)
     if patient < 0:
         raise ValueError(f"`patient` (={patient}) must not be negative.")
-    ankle = Ankle.draw(_stream(seed, patient, 1), fracture=fracture, swelling=swelling)
+    ankle = Ankle.draw(
+        _stream(seed, patient, 1), fracture=fracture, swelling=swelling, confounder=confounder
+    )
     injury = Break.draw(_stream(seed, patient, 2), difficulty=difficulty)
     rng = _stream(seed, patient, 3 + list(VIEWS).index(view))
     site = ankle.world(injury.centre)
@@ -77,15 +83,22 @@ def render_ankle(
         if len(band) * plane.spacing**2 >= _MIN_VISIBLE_MM2:
             break
     texture = trabeculae(size, plane.spacing, (rng.random(), rng.random()))
-    hu = _scan(rng, scene.paint(texture, injury if fracture else None, band))
-    mask = np.zeros(size * size, np.uint8)
+    painting = scene.paint(texture, injury if fracture else None, band)
+    hu = _scan(rng, painting)
+    mask = np.zeros((size, size), np.uint8)
     if fracture:
-        mask[band] = 1
-    return AnkleSlice(hu, mask.reshape(size, size), plane.pixel(site), plane, ankle, injury)
+        mask.reshape(-1)[band] = 1
+    cast = painting.cast.astype(np.uint8)
+    return AnkleSlice(hu, mask, plane.pixel(site), plane, ankle, injury, cast)
 
 
 def check_request(
-    views: Sequence[str], variant: str, size: int | None, difficulty: float, seed: int
+    views: Sequence[str],
+    variant: str,
+    size: int | None,
+    difficulty: float,
+    seed: int,
+    confounder: float | None,
 ) -> int:
     """Refuse what cannot be rendered; return the pixels along a side."""
     unknown = [view for view in views if view not in VIEWS]
@@ -98,6 +111,11 @@ def check_request(
         raise ValueError(f"`size` (={size}) must be between 32 and 512 pixels.")
     if not difficulty > 0:
         raise ValueError(f"`difficulty` (={difficulty}) must be above 0; 1 is the standard.")
+    if confounder is not None and not 0 <= confounder <= 1:
+        raise ValueError(
+            f"`confounder` (={confounder}) must be between 0 and 1, the chance of a cast on a "
+            "fractured ankle; 0.5 tells nothing, None leaves casts to chance."
+        )
     if seed < 0:
         raise ValueError(f"`seed` (={seed}) must not be negative.")
     return size
@@ -110,7 +128,7 @@ def _stream(seed: int, patient: int, purpose: int) -> np.random.Generator:
 
 def _scan(rng: np.random.Generator, painting: Painting) -> npt.NDArray[np.int16]:
     """Reconstruction kernel, beam hardening, and noise that grows with the path through the leg."""
-    hu, inside, bone = painting
+    hu, inside, bone, _ = painting
     sigma, noise, hardening = rng.uniform((0.35, 12, 0), (0.9, 40, 220)).tolist()
     path = running_mean(inside.mean(axis=1) + bone, 9)
     noise_sd = noise * np.exp(0.55 * (path - path.mean()))

@@ -28,6 +28,7 @@ class Painting(NamedTuple):
     hu: Array  # (size, size)
     inside: Array  # (size, size), share of each pixel within the skin
     bone: Array  # (size,), share of bone in each row, of the unbroken ankle
+    cast: Mask  # (size, size), the shell around the skin; all False without one
 
 
 class Scene:
@@ -57,7 +58,7 @@ class Scene:
             band: Its reference region, where blood replaces soft tissue.
         """
         ankle, texture = self._ankle, texture.reshape(-1)
-        soft, inside = self._soft_tissue()
+        soft, inside, cast = self._soft_tissue()
         hu = soft.reshape(-1)
         surface = self._upsample(ankle.surface(self._points)).reshape(-1)
         grain = self._upsample(ankle.roughness(self._points)).reshape(-1)
@@ -84,18 +85,21 @@ class Scene:
                 self._add(hu, flake, 0.7 * ankle.cortical_hu)
         size = self._plane.size
         rows = bone_found.reshape(self._coarse.size, -1).mean(axis=1, dtype=np.float32)
-        return Painting(hu.reshape(size, size), inside, np.repeat(rows, self._step)[:size])
+        rows = np.repeat(rows, self._step)[:size]
+        return Painting(hu.reshape(size, size), inside, rows, cast)
 
-    def _soft_tissue(self) -> tuple[Array, Array]:
+    def _soft_tissue(self) -> tuple[Array, Array, Mask]:
         skin = self._ankle.skin(self._points)
         soft = self._upsample(soft_tissue_hu(self._ankle, self._points, skin))
         skin = self._upsample(skin)
         inside = coverage(skin, max(1.0, self._ramp))
         hu = blend(np.full_like(soft, _AIR), soft, inside)
+        cast = np.zeros(hu.shape, bool)
         if self._ankle.cast_hu is not None:
             shell = coverage(np.abs(skin - np.float32(6)) - np.float32(2.2), max(0.8, self._ramp))
             hu = np.maximum(hu, blend(np.full_like(soft, _AIR), self._ankle.cast_hu, shell))
-        return hu, inside
+            cast = shell >= 0.5
+        return hu, inside, cast
 
     def _add(self, hu: Array, solid: Callable[[Array], Array], solid_hu: float) -> None:
         pixels = self._pixels(solid(self._points) < self._margin)
