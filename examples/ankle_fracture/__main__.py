@@ -11,6 +11,7 @@ import torch
 
 from examples.ankle_fracture.config import PRESETS, Config, tuples
 from examples.ankle_fracture.networks import NETWORKS
+from examples.ankle_fracture.sources import TASKS
 from examples.ankle_fracture.study import run
 from seattn.data import DicomError
 
@@ -18,13 +19,15 @@ DESCRIPTION = """\
 Train and compare classifiers of ankle CT images, split by patient, and write a report.
 
 Without --images the images are synthetic: a phantom writes them as DICOM files into the run's
-folder, and they are read back like any others. With --images DIR --labels FILE.csv the study runs
-on your own DICOM files. The CSV has the columns
+folder, and they are read back like any others. With --images DIR the study runs on your own DICOM
+files. DIR/labels.csv, or the file given with --labels, has the columns
 
   path      DICOM file, relative to the folder given with --images
   label     name of the class; any number of classes (the last of two is the positive one)
   patient   optional: images of one patient stay in one part; default: the file's own Patient ID
-  mask      optional: a .npy or .png image of the annotated region
+  mask      optional: a .npy or .png image of the annotated region; --boxes FILE.csv instead
+  split     optional: train, val or test; without it patients are divided 60/20/20
+  class     optional: what the report calls the label
 
 An interrupted run goes on where it stopped when it is started again with the same arguments.
 """
@@ -52,7 +55,13 @@ def parse(arguments: list[str]) -> tuple[Config, Path]:
         help="quick: minutes on a CPU (default); paper: its networks, size, schedule, for a GPU",
     )
     add("--images", metavar="DIR", help="your folder of DICOM files, instead of the phantom")
-    add("--labels", metavar="FILE.csv", help="their labels; goes with --images")
+    add("--labels", metavar="FILE.csv", help="their labels (DIR/labels.csv)")
+    add(
+        "--boxes", metavar="FILE.csv", help="boxes instead of masks: path, x0, y0, x1, y1 in pixels"
+    )
+    add(
+        "--classes", nargs="+", metavar="LABEL", help="their labels in order, 'nothing found' first"
+    )
     add(
         "--models",
         nargs="+",
@@ -80,7 +89,16 @@ def parse(arguments: list[str]) -> tuple[Config, Path]:
         default=None,
         help="mirror training images (quick: yes); not where the side is part of the label",
     )
+    add("--phantom", choices=["full", "study", "roi"], help="its variant (quick roi, paper study)")
+    add("--task", choices=sorted(TASKS), help="of the phantom: fracture, or weber (none, A, B, C)")
     add("--patients", type=int, help="patients of the phantom (329)")
+    add("--prevalence", type=float, help="share of them with a fracture (85/329)")
+    add("--difficulty", type=float, help="divides the severity of their fractures (1)")
+    add(
+        "--confounder",
+        type=float,
+        help="chance of a cast on the fractured, 1 minus that on the others; in the test 0.5",
+    )
     add("--epochs", type=int, help="passes over the training images (quick 40, paper 20)")
     add("--seed", type=int, help="draws phantom, split, weights and augmentation (0)")
     add(
@@ -89,10 +107,12 @@ def parse(arguments: list[str]) -> tuple[Config, Path]:
         help="where networks run (default: cuda where there is a GPU; here %(default)s)",
     )
     given = vars(parser.parse_args(arguments))
-    if (given["images"] is None) != (given["labels"] is None):
-        parser.error("--images and --labels go together")
-    if given["images"] and given["patients"]:
-        parser.error("--patients is the phantom's number of patients; --images has its own")
+    for name in ("labels", "boxes", "classes"):
+        if given[name] is not None and given["images"] is None:
+            parser.error(f"--{name} goes with --images")
+    for name in ("phantom", "task", "patients", "prevalence", "difficulty", "confounder"):
+        if given[name] is not None and given["images"] is not None:
+            parser.error(f"--{name} is the phantom's; --images has its own")
     out, preset = given.pop("out"), PRESETS[given.pop("preset")]
     changed = {name: value for name, value in given.items() if value is not None}
     if "window" in changed:

@@ -1,26 +1,17 @@
-"""The images of a run: from the phantom or your own folder, indexed, labelled, split by patient."""
+"""The three parts of a run: the images of a source, checked, split by patient, decoded."""
 
 from __future__ import annotations
 
 import hashlib
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from examples.ankle_fracture.config import Config
-from seattn.data import (
-    DicomDataset,
-    DicomIndex,
-    make_ankle_phantom,
-    read_dicom,
-    split_by_patient,
-    split_hash,
-)
+from examples.ankle_fracture.sources import Source, from_folder, from_phantom
+from seattn.data import DicomDataset, DicomIndex, read_dicom, split_by_patient, split_hash
 
 __all__ = ["Cohort", "gather"]
-
-SYNTHETIC_KEY = b"the phantom's patients are nobody"
 
 
 @dataclass(frozen=True)
@@ -32,6 +23,8 @@ class Cohort:
         class_names: In the order of the labels; for two classes the second is the positive one.
         source: One sentence for the report.
         index_report: What the index read, passed over and refused, as text.
+        confounded_test: With a confounder: the test patients with casts dealt as in training, what
+            a study of one hospital would test on. In ``test`` they tell nothing.
     """
 
     train: DicomDataset
@@ -40,6 +33,7 @@ class Cohort:
     class_names: tuple[str, ...]
     source: str
     index_report: str
+    confounded_test: DicomDataset | None = None
 
     @property
     def parts(self) -> dict[str, DicomDataset]:
@@ -98,34 +92,17 @@ def gather(config: Config, folder: Path) -> Cohort:
         seattn.data.DicomError: Damaged files, missing labels, a part without one of the classes.
         ValueError: A folder without DICOM images, or fewer than two classes.
     """
-    if config.images is None:
-        images, labels, key = _phantom(config, folder)
-        source = (
-            f"synthetic: phantom variant '{config.phantom}', {config.patients} patients, three "
-            f"views, seed {config.seed}; no patient, no real image"
-        )
-    else:
-        images, labels, key = Path(config.images), Path(str(config.labels)), None
-        if not labels.is_file():
-            raise ValueError(f"`labels` (='{labels}') is no file: give the CSV with the classes.")
-        if folder.resolve().is_relative_to(images.resolve()):
-            raise ValueError(f"--out (='{folder}') lies among `images`: results go elsewhere.")
-        source = "your own folder of DICOM files"
-    index = DicomIndex.scan(images, key=key)
-    report = index.report()
-    print(report, flush=True)
-    if not index.rows:
-        raise ValueError(
-            "`images` holds no DICOM image: give the folder that holds the .dcm files."
-        )
-    index = index.with_labels(labels, key=key)
+    source = _find(config, folder)
+    print(source.index_report, flush=True)
+    index = source.index
+    if len(index.classes) < 2:
+        raise ValueError(f"the labels name one class, {index.classes[0]}; a classifier needs two.")
     if not isinstance(config.window, str):
         _check_hounsfield(index)
-    if len(index.classes) < 2:
-        raise ValueError(f"'{labels}' names one class, {index.classes[0]}; a classifier needs two.")
-    parts = split_by_patient(index, *config.fractions, seed=config.seed)
-    train, val, test = (
-        DicomDataset(
+    parts = source.parts or split_by_patient(index, *config.fractions, seed=config.seed)
+
+    def decode(part: DicomIndex) -> DicomDataset:
+        return DicomDataset(
             part,
             size=config.size,
             units="minmax" if config.window == "minmax" else "window",
@@ -133,10 +110,42 @@ def gather(config: Config, folder: Path) -> Cohort:
             bone_mask=config.bone_mask,
             cache=folder / "cache",
         )
-        for part in parts
+
+    train, val, test = map(decode, parts)
+    confounded = None
+    if source.retest is not None:
+        paths = {row.path for row in test.index.rows}
+        confounded, test = test, decode(source.retest.filter(lambda row: row.path in paths))
+    return Cohort(
+        train,
+        val,
+        test,
+        source.class_names,
+        source.description,
+        source.index_report,
+        confounded,
     )
-    names = ("normal", "fracture") if config.images is None else index.classes
-    return Cohort(train, val, test, names, source, report)
+
+
+def _find(config: Config, folder: Path) -> Source:
+    if config.images is None:
+        return from_phantom(
+            folder,
+            variant=config.phantom,
+            patients=config.patients,
+            seed=config.seed,
+            prevalence=config.prevalence,
+            difficulty=config.difficulty,
+            confounder=config.confounder,
+            task=config.task,
+        )
+    return from_folder(
+        Path(config.images),
+        None if config.labels is None else Path(config.labels),
+        boxes=None if config.boxes is None else Path(config.boxes),
+        classes=config.classes,
+        folder=folder,
+    )
 
 
 def _check_hounsfield(index: DicomIndex) -> None:
@@ -149,16 +158,3 @@ def _check_hounsfield(index: DicomIndex) -> None:
                 f"{row.path} is not in Hounsfield units, and `window` is: give --window file for "
                 "the files' own windows, or --window minmax for each image's own range."
             )
-
-
-def _phantom(config: Config, folder: Path) -> tuple[Path, Path, bytes]:
-    """The phantom of this run; an interrupted one is made anew."""
-    images = folder / f"phantom-{config.phantom}-{config.patients}-seed{config.seed}"
-    if not images.exists():
-        unfinished = images.with_name(images.name + ".unfinished")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        make_ankle_phantom(
-            unfinished, variant=config.phantom, patients=config.patients, seed=config.seed
-        )
-        unfinished.rename(images)
-    return images, images / "labels.csv", SYNTHETIC_KEY

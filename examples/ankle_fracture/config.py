@@ -21,9 +21,19 @@ class Config:
         preset: Name of the preset that the run started from.
         models: Keys of ``examples.ankle_fracture.networks.NETWORKS``.
         images: Folder of DICOM files, or None for the phantom.
-        labels: CSV with the columns path, label, patient (optional), mask (optional).
+        labels: CSV with the columns path, label and maybe patient, mask, split, class; None is
+            labels.csv in the folder.
+        boxes: CSV with the columns path, x0, y0, x1, y1, instead of masks.
+        classes: The labels in order, of which the first is "nothing found"; None takes them in
+            numerical or alphabetical order.
+        task: Of the phantom: "fracture" (normal, fracture) or "weber" (none, Danis-Weber A, B, C;
+            fractures of other types are left out).
         phantom: Variant of the phantom, where ``images`` is None.
         patients: Phantom patients; the paper's 987 images are 329 patients in three views.
+        prevalence: Share of the phantom's patients with a fracture; the paper's.
+        difficulty: Divides the severity of the phantom's fractures.
+        confounder: Chance of a cast on the phantom's fractured patients, and 1 minus that on the
+            others, in training and validation; in the test casts tell nothing.
         fractions: Shares of the patients that train, validate and test.
         size: Images are resized to ``size`` x ``size`` pixels.
         window: (centre, width) of the grey-value window in HU; "file" for the window that each
@@ -48,8 +58,14 @@ class Config:
     models: tuple[str, ...]
     images: str | None = None
     labels: str | None = None
+    boxes: str | None = None
+    classes: tuple[str, ...] | None = None
+    task: str = "fracture"
     phantom: str = "roi"
     patients: int = 329
+    prevalence: float = 85 / 329
+    difficulty: float = 1.0
+    confounder: float | None = None
     fractions: tuple[float, float, float] = (0.6, 0.2, 0.2)
     size: int = 64
     window: tuple[float, float] | str = (400.0, 1800.0)
