@@ -17,6 +17,7 @@ PAGES = {
     "report_a_model": None,
     "sanity_checks": None,
     "splits": None,
+    "study_data": None,
     "weights": None,
 }
 
