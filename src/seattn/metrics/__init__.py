@@ -56,8 +56,8 @@ from seattn.metrics.rates import f1, npv, ppv, precision, recall, sensitivity, s
 from seattn.metrics.reliability_plot import plot_reliability
 from seattn.metrics.report import BinaryReport, ClassificationReport
 from seattn.metrics.subgroups import SubgroupReport, by_subgroup
-from seattn.metrics.tables import Table
 from seattn.metrics.table_plots import plot_confusion, plot_forest
+from seattn.metrics.tables import Table
 from seattn.metrics.torchmetric import as_torchmetric
 
 __all__ = [
