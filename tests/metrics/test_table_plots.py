@@ -142,7 +142,12 @@ def test_missing_values_and_intervals_say_why():
     figure = plot_forest(
         {
             "none": roc_auc_interval(y_true=[1, 1], y_score=[1, 2]),
-            "point": replace(binary_report(y_true=Y, y_score=A)["f1"], low=math.nan, high=math.nan),
+            "point": replace(
+                binary_report(y_true=Y, y_score=A)["f1"],
+                low=math.nan,
+                high=math.nan,
+                reason="point estimate only",
+            ),
         },
         metric="value",
     )
