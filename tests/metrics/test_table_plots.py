@@ -146,6 +146,7 @@ def test_missing_values_and_intervals_say_why():
                 binary_report(y_true=Y, y_score=A)["f1"],
                 low=math.nan,
                 high=math.nan,
+                method=None,
                 reason="point estimate only",
             ),
         },
