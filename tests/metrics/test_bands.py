@@ -135,6 +135,19 @@ def test_a_band_is_the_bootstrap_interval_at_each_of_its_places():
     assert (band.value[0], band.low[0], band.high[0]) == (alone.value, alone.low, alone.high)
 
 
+def test_no_end_of_an_roc_band_falls():
+    # Up to a rate of 0.5 one of 60 images is missed, then none: Wilson's interval of 20 patients,
+    # of whom nobody is missed, reaches lower than that of 59 of 60 images.
+    y_true = [1] * 60 + [0] * 60
+    y_score = [0.9] * 59 + [0.5] + [k / 100 for k in range(20, 80)]
+    patients = [k // 3 for k in range(120)]
+    band = roc_band(y_true=y_true, y_score=y_score, patients=patients)
+    wilson = share_ends(sensitivities, y_true, y_score, patients, band.at, 0.95)
+    assert np.diff(wilson[0]).min() < -0.05
+    assert np.diff(band.low).min() >= 0
+    assert np.diff(band.high).min() >= 0
+
+
 @pytest.mark.parametrize("patients", [66, 200])
 def test_the_roc_band_covers_near_a_sensitivity_of_1_too(patients):
     """Of 100 studies with a true area of 0.956; percentiles alone cover in 64 and 86 of 100."""

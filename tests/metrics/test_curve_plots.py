@@ -53,6 +53,11 @@ def test_the_steps_of_the_pr_curve_enclose_the_average_precision():
         assert area == pytest.approx(average_precision(y_true=Y, y_score=scores), abs=1e-15)
 
 
+def test_the_first_step_begins_where_it_is_and_not_at_precision_1():
+    (ax,) = plot_pr(y_true=[0, 1, 1, 0], y_score=[0.9, 0.8, 0.5, 0.1], **FEW).axes
+    assert xy(curve(ax, BLUE)) == ([0, 0.5, 1], [0.5, 0.5, 2 / 3])
+
+
 def test_the_decision_curves_are_those_of_decision_curve():
     thresholds = [0.1, 0.2, 0.3]
     (ax,) = plot_decision(**BOTH, thresholds=thresholds, **FEW).axes
@@ -105,9 +110,9 @@ def test_the_legend_has_the_areas_the_methods_and_the_kind_of_band():
 
 
 def test_the_operating_point_is_a_cross_of_both_intervals():
-    figure = plot_roc(**BOTH, threshold={"second": 0.5}, level=0.9, **FEW)
+    figure = plot_roc(**BOTH, threshold={"second": 0.47}, level=0.9, **FEW)
     (ax,) = figure.axes
-    called, patients = np.array(B) >= 0.5, np.array(PATIENTS)
+    called, patients = np.array(B) >= 0.47, np.array(PATIENTS)
     among = np.array(Y) == 1
     found = share_interval(called[among], patients=patients[among], level=0.9)
     spared = share_interval(~called[~among], patients=patients[~among], level=0.9)
@@ -119,7 +124,7 @@ def test_the_operating_point_is_a_cross_of_both_intervals():
     assert ([x], [y]) in [xy(line) for line in ax.get_lines() if line.get_marker() == "o"]
     assert strokes(ax, BLUE) == []
     assert legend(figure)[2] == (
-        f"score \N{GREATER-THAN OR EQUAL TO} 0.5: "
+        f"score \N{GREATER-THAN OR EQUAL TO} 0.47: "
         f"sensitivity {y:.3f} [{found.low:.3f}, {found.high:.3f}] "
         f"specificity {spared.value:.3f} [{spared.low:.3f}, {spared.high:.3f}]"
     )
