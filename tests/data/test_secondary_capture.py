@@ -339,6 +339,8 @@ def test_a_source_without_an_identifier_is_refused(tmp_path, keyword):
         ({"series_instance_uid": "1.02"}, ValueError, r"`series_instance_uid` \(='1\.02'\)"),
         ({"instance_number": -1}, ValueError, r"`instance_number` \(=-1\)"),
         ({"frame": 0}, ValueError, r"`frame` \(=0\) belongs to one source"),
+        ({"burned_in_annotation": "no"}, TypeError, r"annotation` \(='no'\) must be True, False"),
+        ({"burned_in_annotation": 0}, TypeError, r"`burned_in_annotation` \(=0\)"),
         ({"source": []}, ValueError, "`source` is an empty list"),
     ],
 )

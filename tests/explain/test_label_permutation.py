@@ -182,7 +182,7 @@ def test_the_report_is_json():
     [
         ([1] * 9, {}, r"`labels` \(shape \(9,\)\) must be one for each case, and not all equal"),
         ([[0, 1]], {}, r"`labels` \(shape \(1, 2\)\)"),
-        ([0, 1], {"repeats": 0}, r"`repeats` \(=0\) must be 1 or more"),
+        ([0, 1], {"repeats": 0}, r"`repeats` \(=0\) must be a whole number, 1 or more"),
         ([0, 1], {"patients": ["x"]}, r"`patients` \(length 1\) must be as long as `labels` \(=2"),
         ([0, 1], {"patients": ["x", "x"]}, "the cases of a patient have several labels"),
     ],

@@ -227,7 +227,11 @@ def test_volumes_and_signals():
         ({"maps": MAPS / 0}, "must be finite"),
         ({"steps": 481}, r"`steps` \(=481\) must lie in 1..480"),
         ({"steps": 0}, r"`steps` \(=0\)"),
-        ({"batch_size": 0}, r"`batch_size` \(=0\) must be 1 or more"),
+        ({"steps": 2.5}, r"`steps` \(=2.5\) must be a whole number, 1 or more"),
+        ({"batch_size": 0}, r"`batch_size` \(=0\) must be a whole number, 1 or more"),
+        ({"seed": -1}, r"`seed` \(=-1\) must be a whole number, 0 or more"),
+        ({"baseline": float("nan")}, "`baseline` holds nan or infinity"),
+        ({"baseline": torch.tensor([0, torch.inf]).reshape(2, 1, 1)}, "`baseline` holds nan or"),
         ({"baseline": "black"}, r"`baseline` \(='black'\) must be 'mean', 'blur'"),
         ({"baseline": torch.rand(3, 1, 1)}, r"`baseline` \(shape \(3, 1, 1\)\) must expand"),
         ({"target": 3}, r"`target` \(=3\) must lie in 0..2"),
@@ -236,12 +240,13 @@ def test_volumes_and_signals():
         ({"target": 0.5}, r"`target` \(=0.5\) must be a class"),
         ({"target": lambda output: output}, "`target` must return one score for each of the 3"),
     ],
-    ids=range(12),
+    ids=range(16),
 )
-def test_mistakes_are_named(options, message):
+@pytest.mark.parametrize("curve", [deletion_curve, insertion_curve])
+def test_mistakes_are_named(curve, options, message):
     arguments = {"maps": MAPS, "steps": 3, "batch_size": 3} | options
     with pytest.raises(ValueError, match=message):
-        deletion_curve(network(), X, **arguments)
+        curve(network(), X, **arguments)
 
 
 def test_a_single_logit_needs_a_function():

@@ -317,7 +317,9 @@ def test_the_report_is_json_and_a_table():
     ("options", "message"),
     [
         ({"order": "random"}, r"`order` \(='random'\) must be 'cascade' or 'independent'"),
-        ({"draws": 0}, r"`draws` \(=0\) must be 1 or more"),
+        ({"draws": 0}, r"`draws` \(=0\) must be a whole number, 1 or more"),
+        ({"draws": 1.5}, r"`draws` \(=1.5\) must be a whole number"),
+        ({"seed": "a"}, r"`seed` \(='a'\) must be a whole number, 0 or more"),
         ({"modules": ["haed"]}, "`modules` 'haed' not found; did you mean 'head'"),
         ({"modules": ["unused"]}, "`modules` 'unused' did not run"),
         ({"modules": ["trunk.1"]}, "`modules` 'trunk.1' has no weights"),
@@ -325,7 +327,7 @@ def test_the_report_is_json_and_a_table():
 )
 def test_mistakes_are_named(options, message):
     with pytest.raises(ValueError, match=message):
-        randomisation_test(Backwards(), edges, torch.rand(2, 1, 14, 14), seed=0, **options)
+        randomisation_test(Backwards(), edges, torch.rand(2, 1, 14, 14), **{"seed": 0, **options})
 
 
 def test_too_few_images_and_wrong_maps_are_named():

@@ -88,7 +88,7 @@ def write_secondary_capture(
         DicomError: A source cannot be read, lacks an identifier, or is of another study than the
             first.
         FileExistsError: There is a file at ``path``, and ``overwrite`` is False.
-        TypeError: ``pixels`` is not uint8.
+        TypeError: ``pixels`` is not uint8, or ``burned_in_annotation`` neither a bool nor None.
         ValueError: Another argument is not possible.
 
     Examples:
@@ -104,6 +104,11 @@ def write_secondary_capture(
     values = _check_pixels(pixels)
     _check_description(description)
     check_whole("instance_number", instance_number, least=0)
+    if not isinstance(burned_in_annotation, bool | None):
+        raise TypeError(
+            f"`burned_in_annotation` (={burned_in_annotation!r}) must be True, False, or None for "
+            "what the source says."
+        )
     if source is None:
         sources = []
     else:

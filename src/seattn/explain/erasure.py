@@ -34,6 +34,8 @@ def replacement(x: Tensor, baseline: Baseline) -> Tensor:
             "to `x`"
         )
     value = torch.as_tensor(baseline, dtype=x.dtype, device=x.device)
+    if not value.isfinite().all():
+        raise ValueError("`baseline` holds nan or infinity; give what a deleted pixel becomes")
     try:
         return value.expand_as(x)
     except RuntimeError as error:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from seattn.explain.arguments import check_whole
 from seattn.explain.map_pairs import (
     Explain,
     MapSimilarity,
@@ -164,8 +165,8 @@ def label_permutation_test(
         >>> test.passed
         False
     """
-    if repeats < 1:
-        raise ValueError(f"`repeats` (={repeats}) must be 1 or more")
+    check_whole("repeats", repeats, least=1)
+    check_whole("seed", seed, least=0)
     labels = torch.as_tensor(labels)
     units, unit_of = _units(labels, patients)
     generator = torch.Generator().manual_seed(seed)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seattn.explain.agreement import centre_map
+from seattn.explain.arguments import check_whole
 from seattn.explain.erasure import Baseline, places, replacement
 from seattn.explain.map_pairs import mean_and_half_width
 from seattn.explain.recording import tap, unwrap
@@ -188,10 +189,11 @@ def _curve(
             f"{(len(x), *x.shape[2:])}; interpolate them"
         )
     pixels = maps[0].numel()
-    if not 1 <= steps <= pixels:
+    check_whole("steps", steps, least=1)
+    if steps > pixels:
         raise ValueError(f"`steps` (={steps}) must lie in 1..{pixels}, the pixels of an image")
-    if batch_size < 1:
-        raise ValueError(f"`batch_size` (={batch_size}) must be 1 or more")
+    check_whole("batch_size", batch_size, least=1)
+    check_whole("seed", seed, least=0)
     replaced = replacement(x, baseline)
     first, last = (x, replaced) if kind == "deletion" else (replaced, x)
     counts = torch.arange(steps + 1) * pixels // steps

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from seattn.explain.arguments import check_whole
 from seattn.explain.cascade import copy_weights, starts, weights_by_step
 from seattn.explain.map_pairs import (
     Explain,
@@ -188,8 +189,8 @@ def randomisation_test(
     """
     if order not in {"cascade", "independent"}:
         raise ValueError(f"`order` (={order!r}) must be 'cascade' or 'independent'")
-    if draws < 1:
-        raise ValueError(f"`draws` (={draws}) must be 1 or more")
+    check_whole("draws", draws, least=1)
+    check_whole("seed", seed, least=0)
     trained = copy.deepcopy(unwrap(model)).eval()
     steps = weights_by_step(trained, x, modules)
     with starts(trained) as started:

@@ -5,6 +5,7 @@ import copy
 import torch
 from torch import nn
 
+from seattn.explain.arguments import check_whole
 from seattn.explain.recording import unwrap
 
 __all__ = ["randomised_copy"]
@@ -21,10 +22,13 @@ def randomised_copy(model: nn.Module, seed: int) -> nn.Module:
 
     Args:
         model: Any module; it and the global random state are left alone.
-        seed: Seed of the draws; one seed gives one copy.
+        seed: Seed of the draws, 0 or more; one seed gives one copy.
 
     Returns:
         A copy with the same device, dtype and training flags.
+
+    Raises:
+        ValueError: ``seed`` is not such a number.
 
     References:
         Adebayo et al., "Sanity Checks for Saliency Maps", NeurIPS 2018: the model parameter
@@ -39,6 +43,7 @@ def randomised_copy(model: nn.Module, seed: int) -> nn.Module:
         >>> torch.equal(model[0].weight, other[0].weight)
         False
     """
+    check_whole("seed", seed, least=0)
     random = copy.deepcopy(unwrap(model))
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())), torch.no_grad():
         torch.manual_seed(~seed)  # `seed` itself may have built the model, and would do so again

@@ -1,12 +1,13 @@
 """The slices of a volume with its map, side by side in one picture."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from seattn.explain.arguments import check_whole
 from seattn.explain.drawing import overlay
 from seattn.explain.outlines import Array, read_contours, to_numpy
 
@@ -96,13 +97,12 @@ def montage(
 
 def _choose(heat: NDArray[Any], slices: int | Sequence[int], pick: str) -> list[int]:
     depth = len(heat)
-    if not isinstance(slices, int):
+    if isinstance(slices, Iterable):
         chosen = [int(number) for number in slices]
         if not chosen or not all(0 <= number < depth for number in chosen):
             raise ValueError(f"`slices` (={chosen}) must be in 0..{depth - 1}, one or more")
         return chosen
-    if slices < 1:
-        raise ValueError(f"`slices` (={slices}) must be 1 or more")
+    check_whole("slices", slices, least=1)
     count = min(slices, depth)
     if pick == "even":
         return [(2 * part + 1) * depth // (2 * count) for part in range(count)]
@@ -118,8 +118,8 @@ def _lay_out(pictures: NDArray[np.uint8], columns: int | None) -> NDArray[np.uin
     if columns is None:
         columns = min(count, max(1, round(math.sqrt(count * height / width * 4 / 3))))
         columns = math.ceil(count / math.ceil(count / columns))  # the last row nearly full
-    elif columns < 1:
-        raise ValueError(f"`columns` (={columns}) must be 1 or more")
+    else:
+        check_whole("columns", columns, least=1)
     rows = math.ceil(count / columns)
     line = max(1, round(min(height, width) / 250))
     cells = np.full((rows * columns, height + line, width + line, 3), _LINE, dtype=np.uint8)

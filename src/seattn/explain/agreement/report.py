@@ -21,6 +21,7 @@ from seattn.explain.agreement.overlap import FittedThreshold, Threshold
 from seattn.explain.agreement.readers import reader_dice
 from seattn.explain.agreement.regions import RegionTable, region_table
 from seattn.explain.agreement.scoring import scored
+from seattn.explain.arguments import check_whole
 from seattn.metrics.inputs import as_patients, check_level
 
 __all__ = ["localisation_report"]
@@ -126,6 +127,7 @@ def localisation_report(
     if unknown := [name for name in measures if name not in MEASURES] or not measures:
         raise ValueError(f"`measures` (={unknown}) must be some of {', '.join(MEASURES)}")
     check_level(level)
+    check_whole("seed", seed, least=0)
     _check_patients(threshold, patients)
     codes = None if patients is None else as_patients(patients, len(maps))
     every = measures_by_name(
