@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 
 import pytest
@@ -228,8 +229,10 @@ def test_a_layer_that_the_score_does_not_reach_is_named():
         def forward(self, x):
             return self.head(self.trunk(x).detach())
 
-    with pytest.raises(RuntimeError, match="does not depend on the output of layer 'last'"):
+    message = "^the score does not depend on the output of layer 'last'"
+    with pytest.raises(RuntimeError, match=message) as caught:
         GradCAM(Detached(), "last")(torch.randn(2, 2, 9, 7))
+    assert "record_trunk" not in str(caught.value)  # GradCAM has done that itself
 
 
 @pytest.mark.parametrize(("dtype", "relative"), [(torch.bfloat16, 3e-2), (torch.float16, 3e-3)])
@@ -306,7 +309,13 @@ def test_channels_last_and_large_maps():
         ({"target": lambda out: 1.0}, ValueError, "`target` returned float; it must return one"),
         ({"classes": [0, 5]}, ValueError, r"`classes` \(=\[0, 5\]\) must lie in 0\.\.2"),
         ({"classes": 2}, ValueError, r"`classes` \(shape \(\)\) must be a list"),
-        ({"classes": []}, TypeError, r"`classes` \(=\[\]\) must hold class numbers"),
+        ({"target": True}, TypeError, r"`target` \(=True\) must hold class numbers"),
+        ({"target": torch.tensor([True, False])}, TypeError, "must hold class numbers"),
+        ({"target": "1"}, TypeError, r"`target` \(='1'\) must hold class numbers"),
+        ({"target": [None, 1]}, TypeError, r"`target` \(=\[None, 1\]\) must hold class numbers"),
+        ({"target": [[0], [0, 1]]}, TypeError, "must hold class numbers, which are integers"),
+        ({"classes": lambda out: out}, TypeError, r"`classes` \(=<function .* must hold class num"),
+        ({"classes": []}, ValueError, "`classes` is empty; give at least one class number"),
         ({"classes": [0], "target": 0}, ValueError, "`target` and `classes` exclude each other"),
     ],
 )
@@ -324,10 +333,63 @@ def test_shapes_that_do_not_fit_are_errors():
         GradCAM(net, "fc")(x)
     with pytest.raises(ValueError, match=r"`x` \(shape \(2, 3\)\) must be \(N, C, \*spatial\)"):
         GradCAM(net, "last")(torch.randn(2, 3))
+    with pytest.raises(ValueError, match=r"`x` \(shape \(0, 2, 9, 7\)\) is empty; give at least"):
+        GradCAM(net, "last")(x[:0])
     frames = nn.Sequential(nn.Flatten(0, 1), nn.Unflatten(0, (-1, 1)), nn.Conv2d(1, 3, 1))
     per_frame = nn.Sequential(frames, nn.AdaptiveAvgPool2d(1), nn.Flatten())
     with pytest.raises(ValueError, match=r"the model returned \(4, 3\), not \(2, classes\)"):
         GradCAM(per_frame, frames)(x)
+
+
+def test_what_is_no_tensor_is_an_error():
+    net, x = Net(), torch.randn(2, 2, 9, 7)
+    with pytest.raises(TypeError, match=r"`x` \(ndarray\) must be a tensor; `torch.from_numpy`"):
+        GradCAM(net, "last")(x.numpy())
+    with pytest.raises(TypeError, match=r"`x` \(tuple\) must be a tensor; .* use `tap`, whose"):
+        GradCAM(net, "last")((x, x))
+
+
+def test_nan_in_an_image_goes_to_its_map_only():
+    net, x = Net().eval(), torch.randn(2, 2, 9, 7)
+    clean = GradCAM(net, "last")(x, target=1)
+    x[0] = torch.nan
+    maps = GradCAM(net, "last")(x, target=1)
+    assert maps[0].isnan().all()
+    assert torch.equal(maps[1], clean[1])
+
+
+@pytest.mark.parametrize(
+    "target",
+    [lambda out: torch.ones(2), lambda out: out[:, 0].detach(), lambda out: out.argmax(1)],
+    ids=["constant", "detached", "argmax"],
+)
+def test_a_score_without_a_gradient_is_blamed_on_target(target):
+    message = "the score that `target` returned does not depend on the output of layer 'last': it"
+    with pytest.raises(RuntimeError, match=message):
+        GradCAM(Net(), "last")(torch.randn(2, 2, 9, 7), target=target)
+
+
+def test_a_network_made_in_inference_mode_is_refused_with_what_helps():
+    with torch.inference_mode():
+        net = Net()
+    x = torch.randn(2, 2, 9, 7)
+    for layer in ("stem", "norm", "last"):
+        with pytest.raises(ValueError, match=r"`model` was made .* take `copy.deepcopy\(model\)`"):
+            GradCAM(net, layer)(x)
+    assert not any(m._forward_hooks for m in net.modules())
+    plain = Net()
+    plain.load_state_dict(net.state_dict())
+    assert torch.equal(GradCAM(copy.deepcopy(net), "last")(x), GradCAM(plain, "last")(x))
+
+
+def test_what_is_printed_is_short():
+    net, x = Net(), torch.randn(2, 2, 9, 7)
+    assert repr(GradCAM(net, "last")) == "GradCAM(Net, target_layer='last')"
+    assert repr(GradCAM(net, ["stem", "last"])) == "GradCAM(Net, target_layer=['stem', 'last'])"
+    assert repr(GradCAM(net, "last").explain(x, target=lambda out: out[:, 0])) == (
+        "Explanation(maps=(2, 9, 7), raw=(2, 5, 4), output=(2, 3), target=None, "
+        "activation=(2, 5, 5, 4), gradient=(2, 5, 5, 4), layer='last', mode='head')"
+    )
 
 
 def test_unknown_layers_are_named():

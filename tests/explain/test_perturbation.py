@@ -186,6 +186,7 @@ def test_the_report_names_areas_and_gains():
         f"random order  {curve.random_area.mean():.3f}  the map is better by {gain.mean():.3f} ± "
         f"{half_width:.3f}, for {share:.0%} of the images"
     )
+    assert lines[-1] == "mean ± half a 95 % interval, 1.96 standard errors"
     inserted = insertion_curve(network(), X[:1], MAPS[:1], steps=4)
     gain = (inserted.area - inserted.centre_area).item()
     assert f"better by {gain:.3f} ± nan" in str(inserted).splitlines()[3]
@@ -237,7 +238,7 @@ def test_volumes_and_signals():
         ({"target": 3}, r"`target` \(=3\) must lie in 0..2"),
         ({"target": -1}, r"`target` \(=-1\) must lie in 0..2"),
         ({"target": [0, 1]}, r"`target` \(length 2\) must be one class, or one for each of the 3"),
-        ({"target": 0.5}, r"`target` \(=0.5\) must be a class"),
+        ({"target": [[0, 1, 2]]}, r"`target` \(=\[\[0, 1, 2\]\]\) must be a class"),
         ({"target": lambda output: output}, "`target` must return one score for each of the 3"),
     ],
     ids=range(16),
@@ -247,6 +248,29 @@ def test_mistakes_are_named(curve, options, message):
     arguments = {"maps": MAPS, "steps": 3, "batch_size": 3} | options
     with pytest.raises(ValueError, match=message):
         curve(network(), X, **arguments)
+
+
+@pytest.mark.parametrize("target", [0.5, True, "1", [None, 1, 1]])
+def test_classes_are_integers(target):
+    with pytest.raises(TypeError, match=r"`target` \(=.*\) must hold class numbers"):
+        deletion_curve(network(), X, MAPS, target=target)
+
+
+def test_images_and_maps_are_tensors_of_one_image_or_more():
+    with pytest.raises(TypeError, match=r"`maps` \(ndarray\) must be a tensor; `torch.from_numpy`"):
+        deletion_curve(network(), X, MAPS.numpy())
+    with pytest.raises(TypeError, match=r"`x` \(ndarray\) must be a tensor"):
+        insertion_curve(network(), X.numpy(), MAPS)
+    with pytest.raises(ValueError, match=r"`x` \(shape \(0, 2, 20, 24\)\) is empty"):
+        deletion_curve(network(), X[:0], MAPS[:0])
+
+
+def test_training_goes_on_in_the_same_autocast_block():
+    model = network().float()
+    with torch.autocast("cpu", torch.bfloat16):
+        deletion_curve(model, X.float(), MAPS.float(), steps=1)
+        model(X.float()).sum().backward()
+    assert model[0].weight.grad is not None
 
 
 def test_a_single_logit_needs_a_function():

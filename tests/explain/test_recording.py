@@ -259,6 +259,9 @@ def test_unknown_layers_are_named():
         ValueError, match=r"`layers` 'xyz' not found; see `model.named_modules\(\)`"
     ):
         tap(net, "xyz").__enter__()
+    for layers in ([], "", ()):
+        with pytest.raises(ValueError, match="`layers` is empty; give at least one layer"):
+            tap(net, layers).__enter__()
     with pytest.raises(ValueError, match="`layers` ReLU is not a module of this model"):
         tap(net, [nn.ReLU()]).__enter__()
 
@@ -277,8 +280,8 @@ def test_a_layer_that_did_not_run_or_does_not_matter_is_named():
         for score in (output.detach()[:, 0], net.fc(torch.ones(1, 6))):
             with pytest.raises(RuntimeError, match="does not depend on the output of layer 'stem'"):
                 t.grads(score)
-    with pytest.raises(RuntimeError, match="layer 'stem' has not run inside"):
-        t.grads(output[:, 0])  # the block is over, and holds no tensor any more
+    with pytest.raises(RuntimeError, match="block has ended, and its record was emptied then"):
+        t.grads(output[:, 0])
 
 
 def test_a_layer_must_return_one_floating_point_tensor():
@@ -312,6 +315,14 @@ def test_a_model_with_a_no_grad_of_its_own_needs_record_trunk():
     with tap(net, "last", record_trunk=True) as t:
         _, (gradient,) = t.grads(net(x)[:, 0])
     torch.testing.assert_close(gradient, expected_grads(net, x, 0)[1][1])
+
+
+def test_an_inference_tensor_of_the_caller_is_not_blamed_on_the_model():
+    with torch.inference_mode():
+        x = torch.randn(2, 2, 9, 8)
+    net, message = Net(), "Inference tensors cannot be saved"
+    with pytest.raises(RuntimeError, match=message), tap(net, "last", record_trunk=True):
+        net(x)
 
 
 def test_other_hooks_of_the_layer_see_the_recorded_tensor():

@@ -228,10 +228,18 @@ class Nested(Dictionary):
     ("layer", "select", "read"),
     [
         (Dictionary, "fine", lambda out: out["fine"]),
-        (Dictionary, lambda out: out["fine"], lambda out: out["fine"]),
+        (
+            Dictionary,
+            lambda out: out["fine"] if isinstance(out, OrderedDict) else out,
+            lambda out: out["fine"],
+        ),
         (Named, 0, lambda out: out.fine),
         (Named, -2, lambda out: out[0]),
-        (Nested, lambda out: out[1]["maps"][1], lambda out: out[1]["maps"][1]),
+        (
+            Nested,
+            lambda out: out[1]["maps"][1] if isinstance(out, list) else out,
+            lambda out: out[1]["maps"][1],
+        ),
     ],
 )
 @pytest.mark.parametrize("frozen", [False, True])
@@ -259,6 +267,26 @@ def test_select_takes_one_tensor_and_the_model_gets_the_others_too(x, layer, sel
     assert activations[1].shape == (2, 8, 8, 12)
     result = GradCAM(net, "last", select=select, call=0).explain(x, target=1)
     assert_close(result.gradient, wanted[1])
+
+
+@pytest.mark.parametrize("select", [0, "out"])
+def test_a_select_that_fits_no_layer_is_an_error(x, select):
+    net = Skip().double()
+    message = r"`select` \(=.*\) fits no layer: 'stem', 'last' returned one tensor; leave"
+    with tap(net, ["stem", "last"], select=select) as t:
+        output = net(x)
+        with pytest.raises(ValueError, match=message):
+            t.grads(output[:, 0])
+
+
+def test_a_function_is_asked_for_every_layer(x):
+    net, asked = Skip().double(), []
+    with tap(net, ["stem", "last"], select=lambda y: (asked.append(y), y)[1]) as t:
+        (stem, last), _ = t.grads(net(x)[:, 0])
+    for seen, recorded in zip(asked, (stem, last), strict=True):
+        assert torch.equal(seen, recorded)
+    with pytest.raises(ValueError, match="`select` made a new tensor from the output of layer 'la"):
+        GradCAM(net, "last", select=lambda y: y[0])(x)
 
 
 def test_the_mapping_that_the_layer_returned_is_not_changed(x):

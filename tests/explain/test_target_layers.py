@@ -100,8 +100,10 @@ def test_a_network_that_states_nothing_is_an_error_with_candidates():
     net = nn.Sequential(nn.Conv2d(1, 1, 3), nn.Conv2d(1, 1, 1), nn.Conv2d(1, 1, 3), nn.Flatten())
     with pytest.raises(ValueError, match=r"perhaps one of \['0', '2'\]"):
         GradCAM(net)
-    with pytest.raises(ValueError, match=r"perhaps one of \['0', '1'\]"):
-        GradCAM(nn.Sequential(nn.Linear(2, 2), nn.ReLU()))
+    for net in (nn.Linear(2, 2), nn.Sequential(nn.Linear(2, 2), nn.ReLU())):
+        message = "a map: none of its modules holds a convolution of more than one pixel, see `list"
+        with pytest.raises(ValueError, match=message):
+            GradCAM(net)
     for info, states in [
         ([{"module": "s5"}], "states 's5', which is none of its modules"),
         ([{"num_chs": 3}], "states no layer"),
@@ -112,6 +114,42 @@ def test_a_network_that_states_nothing_is_an_error_with_candidates():
         net.feature_info = info
         with pytest.raises(ValueError, match=states):
             GradCAM(net)
+
+
+class Wrapper(nn.Module):
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+
+def headless():
+    """As torchvision's networks are often used: the last layer replaced, the pooling there."""
+    net = Net()
+    net.pool, net.fc = nn.AdaptiveAvgPool2d(1), nn.Identity()
+    return net
+
+
+@pytest.mark.parametrize(
+    ("wrapped", "layer"),
+    [
+        (lambda: Wrapper(Net()), "net.stage"),
+        (lambda: Wrapper(Wrapper(headless())), "net.net.stage"),
+        (lambda: nn.Sequential(headless(), nn.Linear(6, 2)), "0.stage"),
+        (lambda: Wrapper(seattn.se_resnet18(layers=(1, 1, 1, 1))), "net.layer4"),
+        (lambda: Wrapper(Wrapper(seattn.efficientnet_b0())), "net.net.blocks.6"),
+    ],
+)
+def test_the_candidates_of_a_wrapped_network_lie_inside_it(wrapped, layer):
+    with pytest.raises(ValueError, match=rf"perhaps one of \['{layer}'\], see"):
+        GradCAM(wrapped())
+
+
+def test_an_empty_name_is_no_layer():
+    for layer in ("", [""], []):
+        with pytest.raises(ValueError, match="`target_layer` is empty; give at least one layer"):
+            GradCAM(Net(), layer)
+    net = nn.Conv2d(1, 2, 3)  # the whole model is one
+    assert GradCAM(net, net)(torch.rand(2, 1, 5, 5), target=lambda y: y[:, 0, 0, 0]).any()
 
 
 # ---- layouts ---------------------------------------------------------------------------------

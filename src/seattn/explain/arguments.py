@@ -20,7 +20,7 @@ def check_whole(name: str, value: object, *, least: int) -> None:
 
 
 def check_tensor(name: str, value: object, *, note: str = "") -> None:
-    """Raise TypeError unless an argument is a tensor; ``note`` is what else the text says.
+    """Raise TypeError unless an argument is a tensor; ``note`` follows in the text.
 
     Examples:
         >>> import numpy as np
@@ -30,5 +30,7 @@ def check_tensor(name: str, value: object, *, note: str = "") -> None:
         TypeError: `mask` (ndarray) must be a tensor; `torch.from_numpy` makes one of an array
     """
     if not isinstance(value, Tensor):
-        remedy = note or "`torch.from_numpy` makes one of an array"
-        raise TypeError(f"`{name}` ({type(value).__name__}) must be a tensor; {remedy}")
+        raise TypeError(
+            f"`{name}` ({type(value).__name__}) must be a tensor; `torch.from_numpy` makes one of "
+            f"an array{note}"
+        )

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from seattn.explain.arguments import check_tensor
 from seattn.explain.explanation import Explanation
 from seattn.explain.layers import find_layer, stated_layer
 from seattn.explain.picking import Select
@@ -19,6 +20,10 @@ __all__ = ["ClassActivationMap"]
 
 Layout: TypeAlias = Callable[[Tensor], Tensor]
 
+_ONE_INPUT = (
+    ", and of a model with several inputs explain a module that holds the others, or use `tap`, "
+    "whose tensors `combine` takes"
+)
 _INTERPOLATION = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
@@ -47,7 +52,7 @@ class ClassActivationMap(ABC):
             transformers. The output is such a map already by default. Gradients take the same way,
             so it may only rearrange and select.
         select: Which tensor to take where the layer returns several: its key, its index, or a
-            function that takes it from the layer's output.
+            function that takes it from the layer's output. See ``tap`` for several layers.
         call: Which call to explain where the layer runs several times: the last, or 0 for the
             first.
 
@@ -72,9 +77,14 @@ class ClassActivationMap(ABC):
         self._single = isinstance(target_layer, str | nn.Module)
         several = [target_layer] if isinstance(target_layer, str | nn.Module) else target_layer
         found = [find_layer(self.model, layer, argument="target_layer") for layer in several]
-        if not found:
+        if not found or "" in several:
             raise ValueError("`target_layer` is empty; give at least one layer")
         self.names = tuple(name for name, _ in found)
+
+    def __repr__(self) -> str:
+        """The method, the network's class, and the layers."""
+        layers = self.names[0] if self._single else list(self.names)
+        return f"{type(self).__name__}({type(self.model).__name__}, target_layer={layers!r})"
 
     @abstractmethod
     def combine(self, activation: Tensor, gradient: Tensor) -> Tensor:
@@ -84,7 +94,8 @@ class ClassActivationMap(ABC):
         """Return the maps of a batch, at the size of its images.
 
         Args:
-            x: The images, ``(N, C, *spatial)``, one to three spatial dimensions.
+            x: The images, ``(N, C, *spatial)``, one to three spatial dimensions. They are not
+                searched for nan, which an image that holds it passes on to its map.
             target: What to explain: the class each image is predicted as (``None``), one class,
                 one class per image, or a function from the model's output to one score per image.
                 A network with a single logit has the class 0 only; the evidence against it is
@@ -98,10 +109,11 @@ class ClassActivationMap(ABC):
 
         Raises:
             ValueError: A class is out of range; the number of targets or scores is not N; the
-                output is not (N, classes), and ``target`` is no function; or the shapes of ``x``
-                and of the layer's output do not fit each other.
-            TypeError: A class is not an integer, or the layer returns no floating-point tensor, or
-                several without ``select``.
+                output is not (N, classes), and ``target`` is no function; the shapes of ``x`` and
+                of the layer's output do not fit each other; ``x`` or ``classes`` is empty;
+                ``select`` finds nothing; or the model was made in inference mode.
+            TypeError: ``x`` is no tensor, a class is not an integer, or the layer returns no
+                floating-point tensor, or several without ``select``.
             RuntimeError: The layer did not run, the score does not depend on it, or the model
                 overwrote its output.
         """
@@ -121,11 +133,14 @@ class ClassActivationMap(ABC):
     ) -> tuple[Explanation, ...]:
         if target is not None and classes is not None:
             raise ValueError("`target` and `classes` exclude each other; give one of them")
+        check_tensor("x", x, note=_ONE_INPUT)
         if x.dim() - 2 not in _INTERPOLATION:
             raise ValueError(
                 f"`x` (shape {tuple(x.shape)}) must be (N, C, *spatial) with one to three spatial "
                 "dimensions"
             )
+        if 0 in x.shape:
+            raise ValueError(f"`x` (shape {tuple(x.shape)}) is empty; give at least one image")
         try:
             return self._explain(x, target, classes, mode="head", keep=keep)
         except NotConnectedError:  # the model may switch recording off itself: see `tap`
@@ -154,6 +169,12 @@ class ClassActivationMap(ABC):
             output = self.model(x.clone() if x.is_inference() else x.detach())
             index, scores = scores_of(output, target=target, classes=classes, n=len(x))  # (N, K)
             for score in scores:
+                if mode == "full" and callable(target) and not score.requires_grad:
+                    raise NotConnectedError(
+                        "the score that `target` returned does not depend on the output of layer "
+                        f"{self.names[0]!r}: it is a constant, detached or not differentiable, or "
+                        "the model detaches that output or does not use it"
+                    )
                 activations, of_score = self._tensors(t, score, x)
                 pairs = zip(activations, of_score, strict=True)
                 raws.append([self.combine(*pair) for pair in pairs])

@@ -1,6 +1,6 @@
 """What an explanation holds, beside the map."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from torch import Tensor
@@ -34,3 +34,14 @@ class Explanation:
     gradient: Tensor
     layer: str
     mode: Literal["head", "full"]
+
+    def __repr__(self) -> str:
+        """The shapes of the tensors, in place of their values."""
+        parts = [f"{field.name}={_shown(getattr(self, field.name))}" for field in fields(self)]
+        return f"Explanation({', '.join(parts)})"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, Tensor):
+        return str(tuple(value.shape))
+    return repr(value) if isinstance(value, str | None) else type(value).__name__

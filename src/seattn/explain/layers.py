@@ -6,6 +6,11 @@ from torch import nn
 
 __all__ = ["find_layer", "stated_layer"]
 
+_HEAD = (
+    *(nn.Linear, nn.Flatten),
+    *(nn.modules.pooling._AdaptiveAvgPoolNd, nn.modules.pooling._AdaptiveMaxPoolNd),
+)
+
 
 def find_layer(model: nn.Module, layer: nn.Module | str, *, argument: str) -> tuple[str, nn.Module]:
     """Return the dotted name and the module of ``layer``; a ``ValueError`` names ``argument``."""
@@ -35,28 +40,56 @@ def stated_layer(model: nn.Module) -> str:
     Raises:
         ValueError: The network states no layer of its own; candidates are named.
     """
-    try:
-        name = model.feature_info[-1]["module"]  # type: ignore[index]
-    except (AttributeError, IndexError, KeyError, TypeError):
-        name = None
+    name = _stated_name(model)
     if name in dict(model.named_modules()):
         return str(name)
     states = "states no layer" if name is None else f"states {name!r}, which is none of its modules"
+    candidates = _candidates(model)
+    perhaps = (
+        f"perhaps one of {candidates}"
+        if candidates
+        else "none of its modules holds a convolution of more than one pixel"
+    )
     raise ValueError(
         f"`target_layer` is missing, and this {type(model).__name__} {states} (`feature_info`); "
-        f"give the last layer that returns a map: perhaps one of {_candidates(model)}, see "
-        "`list_layers(model, x)`"
+        f"give the last layer that returns a map: {perhaps}, see `list_layers(model, x)`"
     )
 
 
-def _candidates(model: nn.Module) -> list[str]:
-    """Return the last three parts of a network that hold a convolution of more than one pixel."""
-    children = dict(model.named_children())
+def _stated_name(model: nn.Module) -> str | None:
+    try:
+        return str(model.feature_info[-1]["module"])  # type: ignore[index]
+    except (AttributeError, IndexError, KeyError, TypeError):
+        return None
+
+
+def _candidates(model: nn.Module, prefix: str = "") -> list[str]:
+    """Return up to three parts that return a map: a stated layer, or what holds convolutions."""
+    if prefix and (stated := _stated_name(model)) in dict(model.named_modules()):
+        return [f"{prefix}{stated}"]
     spatial = {
-        name: child for name, child in children.items() if any(map(_is_spatial, child.modules()))
+        name: child
+        for name, child in model.named_children()
+        if any(map(_is_spatial, child.modules()))
     }
-    stages = [name for name, child in spatial.items() if any(child.children())]
-    return (stages or list(spatial) or list(children))[-3:]
+    stages = {name: child for name, child in spatial.items() if any(child.children())} or spatial
+    found = []
+    for name, child in stages.items():
+        if _is_network(child):
+            found += _candidates(child, f"{prefix}{name}.")
+        else:
+            found.append(f"{prefix}{name}")
+    return found[-3:]
+
+
+def _is_network(module: nn.Module) -> bool:
+    """Whether a part is a whole network, which returns scores or features without a place."""
+    if any(_stated_name(part) is not None for part in module.modules()):
+        return True
+    children = list(module.children())
+    if len(children) == 1:
+        return _is_network(children[0])
+    return any(isinstance(child, _HEAD) for child in children)
 
 
 def _is_spatial(module: nn.Module) -> bool:

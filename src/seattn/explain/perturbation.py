@@ -1,22 +1,20 @@
 """Deletion and insertion curves (Petsiuk et al., BMVC 2018), beside orders that ignore the map."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seattn.explain.agreement import centre_map
-from seattn.explain.arguments import check_whole
+from seattn.explain.arguments import check_tensor, check_whole
 from seattn.explain.erasure import Baseline, places, replacement
 from seattn.explain.map_pairs import mean_and_half_width
-from seattn.explain.recording import tap, unwrap
+from seattn.explain.recording import evaluating, unwrap
+from seattn.explain.targets import Target, class_numbers
 
 __all__ = ["PerturbationCurve", "deletion_curve", "insertion_curve"]
-
-Target: TypeAlias = int | Sequence[int] | Tensor | Callable[..., Tensor] | None
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ class PerturbationCurve:
                 f"{name:<13} {control.mean():.3f}  the map is better by {mean:.3f} ± "
                 f"{half_width:.3f}, for {(gain > 0).double().mean():.0%} of the images"
             ]
-        return "\n".join(lines)
+        return "\n".join([*lines, "mean ± half a 95 % interval, 1.96 standard errors"])
 
 
 def deletion_curve(
@@ -118,8 +116,10 @@ def deletion_curve(
         passes per image were made.
 
     Raises:
-        ValueError: Shapes do not fit, a class is out of range, ``maps`` is not finite, the model
-            has a single logit and ``target`` is no function, or an option is unknown.
+        ValueError: Shapes do not fit, a class is out of range, ``x`` is empty, ``maps`` or
+            ``baseline`` is not finite, the model has a single logit and ``target`` is no function,
+            or an option is unknown.
+        TypeError: ``x`` or ``maps`` is no tensor, or a class is not an integer.
 
     References:
         Petsiuk, Das, Saenko, "RISE: Randomized Input Sampling for Explanation of Black-box Models",
@@ -183,6 +183,10 @@ def _curve(
     batch_size: int,
     seed: int,
 ) -> PerturbationCurve:
+    for name, value in (("x", x), ("maps", maps)):
+        check_tensor(name, value)
+    if 0 in x.shape:
+        raise ValueError(f"`x` (shape {tuple(x.shape)}) is empty; give at least one image")
     if maps.shape != (len(x), *x.shape[2:]) or not maps.isfinite().all():
         raise ValueError(
             f"`maps` (shape {tuple(maps.shape)}) must be finite and of the images' shape "
@@ -200,7 +204,7 @@ def _curve(
     model = unwrap(model)
     random = torch.zeros_like(maps)  # all tied
     orders = [maps, random, centre_map(maps.shape[1:]).to(maps.device).expand_as(maps)]
-    with tap(model, []):  # eval mode, nothing recorded, all put back
+    with evaluating(model), torch.no_grad():
         score = _score(model, x, target, batch_size)
         curves = []
         for order in orders:
@@ -233,8 +237,8 @@ def _score(
     if target is None:
         classes = torch.cat([_logits(model(part)).argmax(1) for part in torch.split(x, batch_size)])
     else:
-        classes = torch.as_tensor(target, device=x.device)
-        if classes.is_floating_point() or classes.dim() > 1:
+        classes = class_numbers("target", target).to(x.device)
+        if classes.dim() > 1:
             raise ValueError(f"`target` (={target}) must be a class, or a class for each image")
         if classes.dim() == 1 and len(classes) != len(x):
             raise ValueError(

@@ -12,21 +12,25 @@ Select: TypeAlias = str | int | Callable[[Any], Tensor] | None
 
 
 def pick(output: object, select: Select, *, layer: str) -> Tensor:
-    """Return the tensor of ``output`` that ``select`` names; ``output`` itself if it is a tensor.
+    """Return the tensor of ``output`` that ``select`` names.
+
+    A function is always asked; a key or an index is not, where ``output`` is a tensor itself.
 
     Raises:
         TypeError: There is no floating-point tensor, or ``select`` is missing.
         ValueError: ``select`` is not a key or index of ``output``, or returns a tensor of its own.
     """
     chosen: object = output
-    if not isinstance(output, Tensor):
+    if callable(select):
+        chosen = select(output)
+    elif not isinstance(output, Tensor):
         if select is None:
             raise TypeError(
                 f"layer {layer!r} returned {_describe(output)}, not one tensor; choose another "
                 "layer, or give `select` the key or index of its tensor, or a function that takes "
                 "it from that output"
             )
-        chosen = select(output) if callable(select) else _item(output, select, layer)
+        chosen = _item(output, select, layer)
     if not isinstance(chosen, Tensor) or not chosen.is_floating_point():
         raise TypeError(
             f"layer {layer!r} returned {_describe(chosen)}, not a floating-point tensor"

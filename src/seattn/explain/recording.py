@@ -24,8 +24,12 @@ class NotConnectedError(RuntimeError):
 class Tap:
     """What the layers of a ``tap`` block returned. Made by ``tap``, emptied when its block ends."""
 
-    def __init__(self, names: Sequence[str], *, select: Select, call: int) -> None:
+    def __init__(
+        self, names: Sequence[str], *, select: Select, call: int, record_trunk: bool
+    ) -> None:
         self._names, self._select, self._call = names, select, call
+        self._record_trunk = record_trunk
+        self._selected = self._ended = False
         self._outputs: dict[str, list[tuple[Tensor, int]]] = {}  # with the tensor's version
         self._leaves: list[Tensor] = []
         self._switched_off = self._differentiating = False
@@ -47,9 +51,15 @@ class Tap:
         Raises:
             RuntimeError: A layer has not run inside the block, ``score`` does not depend on it, or
                 the model overwrote its output.
-            ValueError: A layer has not run as often as ``call`` asks for.
+            ValueError: A layer has not run as often as ``call`` asks for, or all layers returned
+                one tensor, of which ``select`` cannot be a key or an index.
         """
         outputs = [self._output(name) for name in self._names]
+        if self._select is not None and not self._selected:
+            raise ValueError(
+                f"`select` (={self._select!r}) fits no layer: {', '.join(map(repr, self._names))} "
+                "returned one tensor; leave `select` out"
+            )
         found: tuple[Tensor | None, ...] = (None,) * len(outputs)
         if score.requires_grad and not self._switched_off:
             self._differentiating = True
@@ -62,17 +72,27 @@ class Tap:
         gradients = []
         for name, gradient in zip(self._names, found, strict=True):
             if gradient is None:
-                raise NotConnectedError(
+                text = (
                     f"the score does not depend on the output of layer {name!r}: the model does "
                     "not use it, detaches it, or checkpoints it with `use_reentrant=True` (False "
-                    "helps); if the model runs it under a `torch.no_grad()` of its own, "
-                    "`tap(..., record_trunk=True)` helps"
+                    "helps)"
                 )
+                if not self._record_trunk:
+                    text += (
+                        "; if the model runs it under a `torch.no_grad()` of its own, "
+                        "`tap(..., record_trunk=True)` helps"
+                    )
+                raise NotConnectedError(text)
             gradients.append(gradient)
         return tuple(output.detach() for output in outputs), tuple(gradients)
 
     def _output(self, name: str) -> Tensor:
         calls = self._outputs.get(name, [])
+        if self._ended:
+            raise NotConnectedError(
+                "this `tap` block has ended, and its record was emptied then: compute the score, "
+                "and call `grads`, inside the block"
+            )
         if not calls:
             raise NotConnectedError(
                 f"layer {name!r} has not run inside this `tap` block: call the model, and "
@@ -91,6 +111,7 @@ class Tap:
     def _hook(self, name: str) -> Callable[[nn.Module, tuple[object, ...], object], object]:
         def record(module: nn.Module, args: tuple[object, ...], output: object) -> object:
             chosen = pick(output, self._select, layer=name)
+            self._selected |= callable(self._select) or not isinstance(output, Tensor)
             torch.set_grad_enabled(True)  # the head is recorded; the end of the block undoes it
             if not chosen.requires_grad:
                 # The output itself becomes the leaf: a detached copy would miss every other route
@@ -115,6 +136,7 @@ class Tap:
             leaf.requires_grad_(False)
         self._leaves.clear()
         self._outputs.clear()
+        self._ended = True
 
 
 @contextlib.contextmanager
@@ -143,8 +165,9 @@ def tap(
         model: Any module.
         layers: The modules to record, or their dotted names in ``model.named_modules()``.
         select: Which tensor to record where a layer returns several: its key, its index, or a
-            function that takes it from the layer's output. Layers that return one tensor have no
-            need of it.
+            function that takes it from the layer's output. A function is asked for every layer. A
+            key or an index is passed over by those of several layers that return one tensor; where
+            all do it is an error.
         call: Which call of a layer to record where it runs several times: the last, or 0 for the
             first.
         record_trunk: Also record what runs before the layers. Needed only for a model that runs a
@@ -155,7 +178,7 @@ def tap(
 
     Raises:
         ValueError: A name or module in ``layers`` is not part of ``model``, or is TorchScript;
-            ``select`` finds nothing.
+            there is none; ``select`` finds nothing; or ``model`` was made in inference mode.
         TypeError: A layer returned no floating-point tensor, or several without ``select``.
 
     Examples:
@@ -171,15 +194,15 @@ def tap(
         True
     """
     model = unwrap(model)
-    if isinstance(layers, str | nn.Module):
+    if isinstance(layers, nn.Module) or (isinstance(layers, str) and layers):
         layers = [layers]
+    if not layers:  # also the empty name
+        raise ValueError("`layers` is empty; give at least one layer")
     modules = [find_layer(model, layer, argument="layers") for layer in layers]
-    record = Tap([name for name, _ in modules], select=select, call=call)
+    record = Tap([name for name, _ in modules], select=select, call=call, record_trunk=record_trunk)
     with contextlib.ExitStack() as stack:
         stack.enter_context(evaluating(model))
         stack.callback(record._clear)
-        # Autocast may keep the trunk's weights as cast without a graph: later training needs one.
-        stack.callback(torch.clear_autocast_cache)
         hooks = [(module, record._hook(name)) for name, module in dict(modules).items()]
         for module, hook in [(model, record._check_recording), *hooks]:
             if isinstance(module, torch.jit.ScriptModule):
@@ -192,6 +215,12 @@ def tap(
         try:
             yield record
         except RuntimeError as error:
+            if "nference tensor" in str(error) and _made_in_inference_mode(model):
+                raise ValueError(
+                    "`model` was made or loaded in `torch.inference_mode()`, and such parameters "
+                    "have no gradients; make it outside of that mode, or take "
+                    "`copy.deepcopy(model)` outside of it"
+                ) from error
             if "leaf Variable that requires grad" not in str(error):
                 raise
             names = " or ".join(repr(name) for name, _ in modules)
@@ -215,6 +244,8 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     training = [(module, module.training) for module in model.modules()]
     with contextlib.ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
+        # Autocast may keep the weights as cast without a graph: later training needs one.
+        stack.callback(torch.clear_autocast_cache)
         if "torch._dynamo" in sys.modules:  # else nothing is compiled, and the import takes seconds
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         try:
@@ -224,6 +255,10 @@ def evaluating(model: nn.Module) -> Iterator[None]:
         finally:
             for module, flag in training:
                 module.training = flag
+
+
+def _made_in_inference_mode(model: nn.Module) -> bool:
+    return any(t.is_inference() for t in (*model.parameters(), *model.buffers()))
 
 
 def _overwritten(name: str) -> str:

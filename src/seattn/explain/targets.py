@@ -6,7 +6,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-__all__ = ["Classes", "Target", "scores_of"]
+__all__ = ["Classes", "Target", "class_numbers", "scores_of"]
 
 Target: TypeAlias = int | Sequence[int] | Tensor | Callable[..., Tensor] | None
 Classes: TypeAlias = Sequence[int] | Tensor | None
@@ -30,6 +30,19 @@ def scores_of(
     return index, output.gather(1, index).unbind(1)
 
 
+def class_numbers(argument: str, chosen: object) -> Tensor:
+    """Return ``target`` or ``classes`` as a tensor of integers."""
+    try:
+        index = torch.as_tensor(chosen)
+    except (TypeError, RuntimeError, ValueError):  # of text, functions, None, ragged lists
+        index = torch.zeros(1)
+    if index.numel() == 0:
+        raise ValueError(f"`{argument}` is empty; give at least one class number")
+    if index.dtype == torch.bool or index.is_floating_point() or index.is_complex():
+        raise TypeError(f"`{argument}` (={chosen!r}) must hold class numbers, which are integers")
+    return index
+
+
 def _checked_score(score: object, n: int) -> Tensor:
     if not isinstance(score, Tensor) or score.shape != (n,):
         raise ValueError(
@@ -45,9 +58,7 @@ def _class_index(output: Tensor, target: object, classes: object) -> Tensor:
         return output.argmax(1, keepdim=True)
     n, count = output.shape
     argument, chosen = ("target", target) if classes is None else ("classes", classes)
-    index = torch.as_tensor(chosen)
-    if index.is_floating_point():
-        raise TypeError(f"`{argument}` (={chosen}) must hold class numbers, which are integers")
+    index = class_numbers(argument, chosen)
     if classes is None and index.dim() == 0:
         index = index.expand(n)
     if index.dim() != 1 or (classes is None and len(index) != n):
