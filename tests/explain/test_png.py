@@ -5,6 +5,7 @@ import io
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis.extra.numpy import arrays
 from PIL import Image
@@ -52,6 +53,13 @@ def test_names_and_sizes_may_be_of_any_kind(tmp_path):
     assert [path.name for path in paths] == [f"{name}.png" for name in names]
     for path, picture in zip(paths, pictures, strict=True):
         assert np.array_equal(np.asarray(Image.open(path)), picture)
+
+
+def test_tensors_are_taken(tmp_path):
+    (path,) = save_pictures(tmp_path, torch.from_numpy(PICTURES[:1]))
+    assert np.array_equal(np.asarray(Image.open(path)), PICTURES[0])
+    with pytest.raises(TypeError, match=r"`pictures\[0\]` \(float64\) must be uint8"):
+        save_pictures(tmp_path, [torch.rand(4, 4, 3)])
 
 
 def test_nothing_is_replaced_unasked(tmp_path):

@@ -163,6 +163,7 @@ def test_the_whole_network_is_randomised_where_modules_are_named():
     assert torch.equal(head["norm.weight"], model.norm.weight)
     assert all(torch.equal(whole[name], random[name]) for name in random)
     assert list(test.steps) == ["head"]
+    assert list(seen_states(model, modules="head")[0].steps) == ["head"]  # one name, not letters
 
 
 def test_a_shared_module_is_one_step_at_its_last_run_by_either_name():
@@ -309,7 +310,8 @@ def test_the_report_is_json_and_a_table():
     assert lines[0] == test.verdict
     assert lines[2].split() == ["rank", "corr.", "|rank", "corr.|", "SSIM", "undefined"]
     assert lines[3].startswith("from the head to 11       1.00 ± 0.00   1.00 ")
-    assert lines[-1].startswith("maps of different images")
+    assert lines[-2].startswith("maps of different images")
+    assert lines[-1] == "mean ± standard deviation over the pairs of maps"
     assert math.isclose(test.to_dict()["steps"]["11"]["mean_ssim"], 1)
 
 
@@ -320,6 +322,8 @@ def test_the_report_is_json_and_a_table():
         ({"draws": 0}, r"`draws` \(=0\) must be a whole number, 1 or more"),
         ({"draws": 1.5}, r"`draws` \(=1.5\) must be a whole number"),
         ({"seed": "a"}, r"`seed` \(='a'\) must be a whole number, 0 or more"),
+        ({"modules": []}, "`modules` is empty; name at least one, or give None for all"),
+        ({"modules": "haed"}, "`modules` 'haed' not found"),
         ({"modules": ["haed"]}, "`modules` 'haed' not found; did you mean 'head'"),
         ({"modules": ["unused"]}, "`modules` 'unused' did not run"),
         ({"modules": ["trunk.1"]}, "`modules` 'trunk.1' has no weights"),
@@ -333,8 +337,14 @@ def test_mistakes_are_named(options, message):
 def test_too_few_images_and_wrong_maps_are_named():
     with pytest.raises(ValueError, match="`x` holds 1 image; unrelated maps need at least 2"):
         randomisation_test(Backwards(), edges, torch.rand(1, 1, 14, 14), seed=0)
-    for maps, got in ((torch.rand(3, 14, 14), r"\(3, 14, 14\)"), ("no", "str")):
-        with pytest.raises(ValueError, match=f"`explain` returned {got}; .* each of the 2 images"):
+    for maps, error, message in (
+        (torch.rand(3, 14, 14), ValueError, r"\(3, 14, 14\); .* each of the 2 images"),
+        (torch.rand(2), ValueError, r"\(2,\); .* each of the 2 images"),
+        (torch.rand(2, 1, 14, 14), ValueError, r"maps of \(1, 14, 14\); .* by `squeeze\(1\)`"),
+        (torch.rand(2, 5, 5), ValueError, r"maps of \(5, 5\); .* 11 or more.* interpolate them"),
+        (torch.rand(2, 14, 14).numpy(), TypeError, "ndarray; .*`torch.from_numpy`"),
+    ):
+        with pytest.raises(error, match=f"`explain` returned {message}"):
             randomisation_test(
                 Backwards(), lambda m, x, maps=maps: maps, torch.rand(2, 1, 14, 14), seed=0
             )

@@ -116,6 +116,8 @@ def test_maps_of_two_shapes_are_an_error(measure):
 
 
 def test_ssim_names_small_maps_and_empty_ranges():
+    with pytest.raises(TypeError, match=r"`b` \(ndarray\) must be a tensor"):
+        rank_correlation(torch.rand(2, 4), np.ones((2, 4)))
     with pytest.raises(ValueError, match=r"\(2, 10, 16\)\) is smaller than the window of 11"):
         structural_similarity(torch.rand(2, 10, 16), torch.rand(2, 10, 16))
     with pytest.raises(ValueError, match=r"`data_range` \(=0\) must be above 0"):

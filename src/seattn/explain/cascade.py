@@ -36,6 +36,9 @@ def weights_by_step(
     devices = range(torch.cuda.device_count())
     with starts(model) as started, torch.no_grad(), torch.random.fork_rng(devices=devices):
         model(x[:1])
+    modules = [modules] if isinstance(modules, str) else modules
+    if modules is not None and not modules:
+        raise ValueError("`modules` is empty; name at least one, or give None for all")
     for name in modules or ():
         find_layer(model, name, argument="modules")
         if name not in started:

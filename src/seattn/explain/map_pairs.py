@@ -8,7 +8,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from seattn.explain.similarity import rank_correlation, structural_similarity
+from seattn.explain.similarity import WINDOW, rank_correlation, structural_similarity
 
 __all__ = [
     "Explain",
@@ -72,11 +72,24 @@ def call_explain(explain: Explain, model: nn.Module, x: Tensor, *, seed: int) ->
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         maps = explain(model, x)
-    shape = tuple(getattr(maps, "shape", ()))
+    if not isinstance(maps, Tensor):
+        raise TypeError(
+            f"`explain` returned {type(maps).__name__}; it must return a tensor (N, *spatial), and "
+            "`torch.from_numpy` makes one of an array"
+        )
+    shape = tuple(maps.shape)
     if len(shape) < 2 or shape[0] != len(x):
         raise ValueError(
-            f"`explain` returned {shape or type(maps).__name__}; it must return one map for each "
-            f"of the {len(x)} images, a tensor (N, *spatial)"
+            f"`explain` returned {shape}; it must return one map for each of the {len(x)} images, "
+            "a tensor (N, *spatial)"
+        )
+    if min(shape[1:]) < WINDOW:
+        remedy = "interpolate them to the size of the images"
+        if len(shape) == x.dim():
+            remedy = "drop the channel by `squeeze(1)`"
+        raise ValueError(
+            f"`explain` returned maps of {shape[1:]}; they must be (N, *spatial) with sides of "
+            f"{WINDOW} or more, the window of the structural similarity: {remedy}"
         )
     return maps.detach()
 
@@ -111,10 +124,11 @@ def table(rows: dict[str, MapSimilarity]) -> str:
     head = ("", "rank corr.", "|rank corr.|", "SSIM", "undefined")
     lines = [head, *((name, *row.cells()) for name, row in rows.items())]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    return "\n".join(
+    text = [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
-    )
+    ]
+    return "\n".join([*text, "mean ± standard deviation over the pairs of maps"])
 
 
 def mean_and_half_width(values: Tensor) -> tuple[float, float]:

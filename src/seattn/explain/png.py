@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from seattn.explain.outlines import Array, to_numpy
+
 __all__ = ["encode_png", "save_pictures"]
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -22,7 +24,7 @@ _PLAIN = re.compile(r"\w(?:[\w. -]*[\w-])?")
 
 def save_pictures(
     folder: str | os.PathLike[str],
-    pictures: NDArray[np.uint8] | Sequence[NDArray[np.uint8]],
+    pictures: Array | Sequence[Array],
     *,
     names: Sequence[str] | None = None,
     overwrite: bool = False,
@@ -35,7 +37,8 @@ def save_pictures(
 
     Args:
         folder: Where to; made if it is not there.
-        pictures: RGB, uint8: (N, H, W, 3), or a sequence of (H, W, 3) of any sizes.
+        pictures: RGB, uint8, arrays or tensors: (N, H, W, 3), or a sequence of (H, W, 3) of any
+            sizes.
         names: One for each picture, without ".png": letters, digits, "_" and "-", inside also "."
             and spaces.
         overwrite: Whether to replace files that are there.
@@ -56,14 +59,15 @@ def save_pictures(
         >>> [path.name for path in save_pictures("maps", pictures)]
         ['000000.png', '000001.png']
     """
-    for number, picture in enumerate(pictures):
+    arrays = [to_numpy(picture) for picture in pictures]
+    for number, picture in enumerate(arrays):
         if picture.dtype != np.uint8:
             raise TypeError(f"`pictures[{number}]` ({picture.dtype}) must be uint8")
         if picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
             raise ValueError(f"`pictures[{number}]` (shape {picture.shape}) must be (H, W, 3)")
     if names is None:
-        names = [f"{number:06}" for number in range(len(pictures))]
-    _check_names(names, len(pictures))
+        names = [f"{number:06}" for number in range(len(arrays))]
+    _check_names(names, len(arrays))
     paths = [Path(folder) / f"{name}.png" for name in names]
     for number, path in enumerate(paths):
         if path.exists() and not overwrite:
@@ -72,7 +76,7 @@ def save_pictures(
                 "`folder`, or `overwrite=True`"
             )
     Path(folder).mkdir(parents=True, exist_ok=True)
-    for path, picture in zip(paths, pictures, strict=True):
+    for path, picture in zip(paths, arrays, strict=True):
         path.write_bytes(encode_png(picture))
     return paths
 

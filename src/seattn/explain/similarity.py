@@ -5,10 +5,13 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["rank_correlation", "structural_similarity"]
+from seattn.explain.arguments import check_tensor
+
+__all__ = ["WINDOW", "rank_correlation", "structural_similarity"]
 
 # The window and the constants of Wang et al.
 _RADIUS, _SIGMA, _K1, _K2 = 5, 1.5, 0.01, 0.03
+WINDOW = 2 * _RADIUS + 1
 
 
 def rank_correlation(a: Tensor, b: Tensor) -> Tensor:
@@ -85,9 +88,9 @@ def structural_similarity(a: Tensor, b: Tensor, *, data_range: float | None = No
         tensor([1.0000, 1.0000], dtype=torch.float64)
     """
     _check(a, b)
-    if min(a.shape[1:]) < 2 * _RADIUS + 1:
+    if min(a.shape[1:]) < WINDOW:
         raise ValueError(
-            f"`a` (shape {tuple(a.shape)}) is smaller than the window of {2 * _RADIUS + 1} pixels; "
+            f"`a` (shape {tuple(a.shape)}) is smaller than the window of {WINDOW} pixels; "
             "interpolate the maps to the size of the image"
         )
     if data_range is not None and not data_range > 0:
@@ -106,6 +109,8 @@ def structural_similarity(a: Tensor, b: Tensor, *, data_range: float | None = No
 
 
 def _check(a: Tensor, b: Tensor) -> None:
+    check_tensor("a", a)
+    check_tensor("b", b)
     if a.shape != b.shape or a.dim() < 2:
         raise ValueError(
             f"`a` (shape {tuple(a.shape)}) and `b` (shape {tuple(b.shape)}) must have one shape, "

@@ -43,5 +43,5 @@ def test_mean_mask_map_is_the_mean():
 def test_mean_mask_map_needs_binary_masks():
     with pytest.raises(ValueError, match="`masks` holds no case"):
         mean_mask_map(torch.zeros(0, 3, 3))
-    with pytest.raises(ValueError, match="`mask` must hold 0 and 1 only"):
+    with pytest.raises(ValueError, match=r"`masks` holds values such as .*; give `masks > 0`"):
         mean_mask_map(torch.full((1, 3, 3), 0.5))

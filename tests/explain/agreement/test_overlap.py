@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score, jaccard_score
 
-from seattn.explain import FittedThreshold, dice, fit_threshold, iou
+from seattn.explain import (
+    FittedThreshold,
+    dice,
+    fit_threshold,
+    iou,
+    label_regions,
+    mean_mask_map,
+    reader_dice,
+)
 from tests import references
 from tests.strategies import maps_and_masks
 
@@ -34,6 +42,20 @@ def test_a_worked_case(threshold, expected_iou, expected_dice):
     cam, mask = worked_case()
     assert iou(cam, mask, threshold=threshold).item() == pytest.approx(expected_iou, abs=1e-12)
     assert dice(cam, mask, threshold=threshold).item() == pytest.approx(expected_dice, abs=1e-12)
+
+
+def test_arrays_are_no_maps_and_no_masks():
+    cam, mask = worked_case()
+    with pytest.raises(TypeError, match=r"`cam` \(ndarray\) must be a tensor; `torch.from_numpy`"):
+        dice(cam.numpy(), mask)
+    with pytest.raises(TypeError, match=r"`mask` \(ndarray\) must be a tensor"):
+        iou(cam, mask.numpy())
+    with pytest.raises(TypeError, match=r"`mask` \(list\) must be a tensor"):
+        label_regions(mask.tolist())
+    with pytest.raises(TypeError, match=r"`masks` \(ndarray\) must be a tensor"):
+        mean_mask_map(mask.numpy())
+    with pytest.raises(TypeError, match=r"`masks` \(list\) must be a tensor"):
+        reader_dice([mask, mask])
 
 
 def test_pixels_at_zero_are_not_marked_to_fill_the_area():

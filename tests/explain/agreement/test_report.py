@@ -204,6 +204,9 @@ def test_nothing_annotated_is_said():
     assert math.isnan(found["dice"].value.value)
     assert found["dice"].verdict == "none: no case has an annotated region"
     assert "no region" in str(found)
+    assert "nan" not in str(found)
+    lines = [line.split() for line in str(found).splitlines()]
+    assert ["dice", "-", "-", "-", "none:"] in [line[:5] for line in lines]
 
 
 def test_label_maps_may_divide_what_is_connected():
@@ -304,15 +307,20 @@ def test_the_table():
     [
         ({"masks": torch.ones(CASES, SIZE, SIZE - 1)}, "`masks` .* must have the shape of `maps`"),
         ({"masks": torch.ones(0, CASES, SIZE, SIZE)}, "`masks` .* must have the shape of `maps`"),
-        ({"masks": torch.full((CASES, SIZE, SIZE), 2)}, "`mask` must hold 0 and 1 only"),
+        (
+            {"masks": 255 * masks_of(0).byte()},
+            "`masks` holds values such as 255, not 0 and 1 only; give `masks > 0`, or of a label",
+        ),
         ({"maps": -torch.ones(CASES, SIZE, SIZE)}, "`cam` must be finite and not negative"),
         ({"randomised": noise(1)[1:]}, "`randomised` .* must have the shape of `maps`"),
         ({"mean_mask": torch.ones(SIZE)}, "`mean_mask` .* that of one map"),
         (
             {"measures": ["iou", "hausdorff"]},
-            r"`measures` \(=\['hausdorff'\]\) must be some of poi",
+            r"`measures` \(=\['hausdorff'\]\) must be one or more of poi",
         ),
-        ({"measures": []}, "`measures` .* must be some of"),
+        ({"measures": ()}, r"`measures` \(=\[\]\) must be one or more of pointing_game"),
+        ({"measures": "dices"}, r"`measures` \(=\['dices'\]\) must be one or more of"),
+        ({"seed": -1}, r"`seed` \(=-1\) must be a whole number, 0 or more"),
         ({"readers": ["A", "B"]}, "`readers` .* must be 1 different names"),
         ({"patients": ["a"]}, "`patients` has shape"),
         ({"level": 95}, r"`level` \(=95\) must be between 0 and 1"),
@@ -323,6 +331,19 @@ def test_wrong_arguments_are_errors(change, message):
     arguments = {"maps": noise(1), "masks": masks_of(0), **change}
     with pytest.raises(ValueError, match=message):
         report(**arguments)
+
+
+@pytest.mark.parametrize("name", ["maps", "masks", "randomised", "mean_mask"])
+def test_arrays_are_named(name):
+    arguments = {"maps": noise(1), "masks": masks_of(0), "mean_mask": torch.ones(SIZE, SIZE)}
+    arguments |= {"randomised": noise(2)}
+    arguments[name] = arguments[name].numpy()
+    with pytest.raises(TypeError, match=rf"`{name}` \(ndarray\) must be a tensor; `torch.from_nu"):
+        report(**arguments)
+
+
+def test_one_measure_may_be_a_name():
+    assert list(report(noise(1), masks_of(0), measures="dice").scores) == ["dice"]
 
 
 def test_intervals_draw_patients_not_cases():

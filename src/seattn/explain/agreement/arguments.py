@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from seattn.explain.arguments import check_tensor
+
 __all__ = ["flat_maps", "flat_mask", "flat_pair", "pixel_steps", "to_mask_size"]
 
 
@@ -18,6 +20,8 @@ def flat_pair(cam: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 
 def to_mask_size(cam: Tensor, mask: Tensor, *, name: str) -> None:
     """Refuse maps that do not have the shape of the annotation."""
+    check_tensor("cam", cam)
+    check_tensor(name, mask)
     if cam.shape != mask.shape:
         raise ValueError(
             f"`cam` (shape {tuple(cam.shape)}) and `{name}` (shape {tuple(mask.shape)}) must have "
@@ -32,13 +36,17 @@ def flat_maps(cam: Tensor) -> Tensor:
     return cam.flatten(1).double()
 
 
-def flat_mask(mask: Tensor) -> Tensor:
-    """The masks as bool, (N, pixels)."""
+def flat_mask(mask: Tensor, *, name: str = "mask") -> Tensor:
+    """The masks as bool, (N, pixels); ``name`` is the caller's argument."""
+    check_tensor(name, mask)
     if mask.dim() < 2:
-        raise ValueError(f"`mask` (shape {tuple(mask.shape)}) must be (N, *spatial)")
+        raise ValueError(f"`{name}` (shape {tuple(mask.shape)}) must be (N, *spatial)")
     inside = mask != 0
     if not (inside == mask).all():
-        raise ValueError("`mask` must hold 0 and 1 only; compare a label map with the label first")
+        raise ValueError(
+            f"`{name}` holds values such as {mask[inside != mask][0]:g}, not 0 and 1 only; give "
+            f"`{name} > 0`, or of a label map `{name} == label`"
+        )
     return inside.flatten(1)
 
 

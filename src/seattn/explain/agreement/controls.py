@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from seattn.explain.agreement.arguments import flat_mask
+from seattn.explain.arguments import check_tensor
 
 __all__ = ["centre_map", "mean_mask_map"]
 
@@ -53,6 +54,7 @@ def mean_mask_map(masks: Tensor) -> Tensor:
         >>> mean_mask_map(torch.tensor([[[0, 1]], [[1, 1]]]))
         tensor([[0.5000, 1.0000]])
     """
+    check_tensor("masks", masks)
     if len(masks) == 0:
         raise ValueError("`masks` holds no case; give the masks of the training set")
-    return flat_mask(masks).float().mean(0).reshape(masks.shape[1:])
+    return flat_mask(masks, name="masks").float().mean(0).reshape(masks.shape[1:])

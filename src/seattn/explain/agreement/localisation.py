@@ -123,7 +123,10 @@ class LocalisationReport:
         controls = list(next(iter(self.scores.values())).differences)
         rows = []
         for name, score in self.scores.items():
-            cells = [f"{d.value:+.3f} {_interval(d, '+')}" for d in score.differences.values()]
+            cells = [
+                "-" if math.isnan(d.value) else f"{d.value:+.3f} {_interval(d, '+')}"
+                for d in score.differences.values()
+            ]
             rows.append([name, *cells, score.verdict])
         return _table(["difference to", *controls, "verdict"], rows)
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from seattn.explain.agreement.arguments import flat_mask
+from seattn.explain.arguments import check_tensor
 
 __all__ = ["reader_dice"]
 
@@ -34,9 +35,10 @@ def reader_dice(masks: Tensor) -> Tensor:
         >>> reader_dice(masks)[0, 1]
         tensor([0.6667], dtype=torch.float64)
     """
+    check_tensor("masks", masks)
     if masks.dim() < 3:
         raise ValueError(f"`masks` (shape {tuple(masks.shape)}) must be (R, N, *spatial)")
-    flat = torch.stack([flat_mask(mask) for mask in masks]).double()  # (R, N, pixels)
+    flat = torch.stack([flat_mask(mask, name="masks") for mask in masks]).double()  # (R, N, pixels)
     shared = torch.einsum("anp,bnp->abn", flat, flat)
     size = flat.sum(2)
     both = size[:, None] + size

@@ -21,7 +21,7 @@ from seattn.explain.agreement.overlap import FittedThreshold, Threshold
 from seattn.explain.agreement.readers import reader_dice
 from seattn.explain.agreement.regions import RegionTable, region_table
 from seattn.explain.agreement.scoring import scored
-from seattn.explain.arguments import check_whole
+from seattn.explain.arguments import check_tensor, check_whole
 from seattn.metrics.inputs import as_patients, check_level
 
 __all__ = ["localisation_report"]
@@ -95,6 +95,7 @@ def localisation_report(
         The report.
 
     Raises:
+        TypeError: Maps or masks are no tensors.
         ValueError: Shapes do not fit, values are out of range, a measure is unknown, ``regions``
             do not cover the masks, or a ``FittedThreshold`` was fitted on one of the patients.
 
@@ -117,6 +118,9 @@ def localisation_report(
         >>> report.regions.summary
         '12 of 12 regions hit: 12 of 12 up to 16 pixels'
     """
+    given = {"maps": maps, "masks": masks, "randomised": randomised, "mean_mask": mean_mask}
+    for name, tensor in given.items():
+        check_tensor(name, tensor)
     truths, names = _annotations(maps, masks, regions, readers)
     shape = tuple(maps.shape)
     if tuple(randomised.shape) != shape or tuple(mean_mask.shape) != shape[1:]:
@@ -124,8 +128,11 @@ def localisation_report(
             f"`randomised` (shape {tuple(randomised.shape)}) must have the shape of `maps` "
             f"(={shape}), and `mean_mask` (shape {tuple(mean_mask.shape)}) that of one map"
         )
-    if unknown := [name for name in measures if name not in MEASURES] or not measures:
-        raise ValueError(f"`measures` (={unknown}) must be some of {', '.join(MEASURES)}")
+    measures = [measures] if isinstance(measures, str) else list(measures)
+    unknown = [name for name in measures if name not in MEASURES]
+    if unknown or not measures:
+        known = ", ".join(MEASURES)
+        raise ValueError(f"`measures` (={unknown}) must be one or more of {known}")
     check_level(level)
     check_whole("seed", seed, least=0)
     _check_patients(threshold, patients)
@@ -184,7 +191,7 @@ def _annotations(
     if regions is not None and not torch.equal(regions != 0, masks != 0):
         raise ValueError("`regions` must be above 0 exactly where `masks` are 1; label the masks")
     stack = masks if several else masks[None]
-    flags = [flat_mask(mask).reshape(mask.shape) for mask in stack]
+    flags = [flat_mask(mask, name="masks").reshape(mask.shape) for mask in stack]
     if regions is None:
         labels = [label_regions(flag) for flag in flags]
     else:
