@@ -59,7 +59,7 @@ class PerturbationCurve:
         }
 
     def __str__(self) -> str:
-        """The mean areas, and the gain over each control with its normal 95 % interval."""
+        """The mean areas, and the gain over each control ± 1.96 standard errors."""
         sign = -1 if self.kind == "deletion" else 1
         better = "lower" if self.kind == "deletion" else "higher"
         lines = [

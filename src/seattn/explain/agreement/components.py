@@ -18,7 +18,8 @@ def label_regions(mask: Tensor, *, diagonal: bool = True) -> Tensor:
         diagonal: Whether pixels that share only a corner or an edge are connected.
 
     Shape:
-        - mask, output: ``(N, *spatial)``, any number of spatial dimensions.
+        - mask, output: ``(N, *spatial)``, any number of spatial dimensions; a single image is
+          ``mask[None]``.
 
     Returns:
         An int64 label map, 0 outside the mask.

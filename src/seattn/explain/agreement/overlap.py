@@ -63,7 +63,8 @@ def iou(cam: Tensor, mask: Tensor, *, threshold: Threshold = "area") -> Tensor:
             fraction of them that has a place.
 
     Shape:
-        - cam, mask: ``(N, *spatial)``, any number of spatial dimensions.
+        - cam, mask: ``(N, *spatial)``, any number of spatial dimensions; a single image is
+          ``cam[None], mask[None]``.
         - output: (N,).
 
     Returns:
@@ -100,7 +101,8 @@ def dice(cam: Tensor, mask: Tensor, *, threshold: Threshold = "area") -> Tensor:
         threshold: As in ``iou``.
 
     Shape:
-        - cam, mask: ``(N, *spatial)``, any number of spatial dimensions.
+        - cam, mask: ``(N, *spatial)``, any number of spatial dimensions; a single image is
+          ``cam[None], mask[None]``.
         - output: (N,).
 
     Returns:

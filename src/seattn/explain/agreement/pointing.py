@@ -37,7 +37,8 @@ def pointing_game(
             in mm; a row for each case where they differ.
 
     Shape:
-        - cam, mask: ``(N, *spatial)``, any number of spatial dimensions.
+        - cam, mask: ``(N, *spatial)``, any number of spatial dimensions; a single image is
+          ``cam[None], mask[None]``.
         - spacing: (D,) or (N, D), for D spatial dimensions.
         - output: (N,).
 
@@ -79,7 +80,8 @@ def mass_in_mask(cam: Tensor, mask: Tensor) -> Tensor:
         mask: The annotated regions, bool or 0 and 1.
 
     Shape:
-        - cam, mask: ``(N, *spatial)``, any number of spatial dimensions.
+        - cam, mask: ``(N, *spatial)``, any number of spatial dimensions; a single image is
+          ``cam[None], mask[None]``.
         - output: (N,).
 
     Returns:
@@ -118,7 +120,8 @@ def chance_level(
         spacing: As in ``pointing_game``.
 
     Shape:
-        - mask: ``(N, *spatial)``, any number of spatial dimensions.
+        - mask: ``(N, *spatial)``, any number of spatial dimensions; a single image is
+          ``mask[None]``.
         - output: (N,).
 
     Returns:

@@ -20,7 +20,8 @@ def pixel_average_precision(cam: Tensor, mask: Tensor) -> Tensor:
         mask: The annotated regions, bool or 0 and 1.
 
     Shape:
-        - cam, mask: ``(N, *spatial)``, any number of spatial dimensions.
+        - cam, mask: ``(N, *spatial)``, any number of spatial dimensions; a single image is
+          ``cam[None], mask[None]``.
         - output: (N,).
 
     Returns:

@@ -104,7 +104,8 @@ def region_recall(cam: Tensor, regions: Tensor, *, top: float = 0.05, share: flo
         share: The share of a region that must be marked, 0..1; 0 asks for one pixel.
 
     Shape:
-        - cam, regions: ``(N, *spatial)``, any number of spatial dimensions.
+        - cam, regions: ``(N, *spatial)``, any number of spatial dimensions; a single image is
+          ``cam[None], regions[None]``.
         - output: (N,).
 
     Returns:
