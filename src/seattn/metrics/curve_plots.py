@@ -107,10 +107,8 @@ def plot_roc(
         bands.append(band)
         estimates.append(area)
         if name in thresholds:
-            at, shares = (
-                thresholds[name],
-                _shares(y_true, scores, patients, thresholds[name], level),
-            )
+            at = thresholds[name]
+            shares = _shares(y_true, scores, patients, at, level)
             entries += _cross(ax, at, *shares, colour)
             estimates += shares
     return finish_curves(figure, entries, bands, estimates)
