@@ -212,6 +212,19 @@ def test_a_macro_mean_names_the_class_it_leaves_out():
     assert report.per_class["medial"]["roc_auc"].reason == "no positives"
 
 
+def test_a_macro_mean_without_an_absent_class_has_an_interval():
+    rows = [[0.9 * p for p in row] + [0.1] for row in P3]
+    patients = list(range(12))
+    report = classification_report(y_true=Y3, y_score=rows, patients=patients, level=0.5)
+    without = classification_report(y_true=Y3, y_score=P3, patients=patients, level=0.5)
+    for metric in ("roc_auc", "average_precision", "sensitivity"):
+        found, expected = report.macro[metric], without.macro[metric]
+        # Other columns make another order, and so other draws of the same cases.
+        assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.03)
+        assert found.method == expected.method is not None
+        assert found.reason.startswith("mean without 3, where it is undefined")
+
+
 def test_a_macro_mean_of_one_class_is_nan():
     report = classification_report(y_true=[0, 0, 0], y_score=P3[:3], class_names=NAMES)
     assert math.isnan(report.macro["sensitivity"].value)

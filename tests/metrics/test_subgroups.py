@@ -4,7 +4,8 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from seattn.metrics import binary_report, by_subgroup
+from seattn.metrics import binary_report, by_subgroup, choose_threshold
+from tests.metrics.shown import check_shown
 from tests.metrics.worked import PATIENTS as IN_ORDER
 from tests.metrics.worked import A, Y
 
@@ -39,6 +40,18 @@ def test_the_table_has_a_line_per_subgroup_and_metric():
         for name in ("(all)", "AP", "lateral")
     ]
     assert str(found.table("npv")).splitlines()[1].split()[:3] == ["npv", "(all)", "0.917"]
+
+
+def test_a_threshold_chosen_on_all_cases_is_called_so_in_every_part():
+    cases = {"y_true": Y, "y_score": A, "subgroups": VIEWS, "resamples": None}
+    found = by_subgroup(**cases, threshold=choose_threshold(y_true=Y, y_score=A))
+    assert found.overall.chosen_here
+    assert all(part.chosen_here for part in found.subgroups.values())
+    other = choose_threshold(y_true=Y[:10], y_score=A[:10])
+    found = by_subgroup(**cases, threshold=other)
+    assert not any(part.chosen_here for part in (found.overall, *found.subgroups.values()))
+    assert found["AP"].operating_point == other
+    check_shown(found)
 
 
 def test_a_part_of_one_class_says_so():
