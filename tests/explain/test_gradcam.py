@@ -372,6 +372,9 @@ def test_a_score_without_a_gradient_is_blamed_on_target(target):
 def test_a_network_made_in_inference_mode_is_refused_with_what_helps():
     with torch.inference_mode():
         net = Net()
+        without_buffers = nn.Sequential(nn.Conv2d(2, 3, 1), nn.Conv2d(3, 1, 9), nn.Flatten())
+    with pytest.raises(ValueError, match="`model` was made or loaded in"):
+        GradCAM(without_buffers, "0")(torch.randn(2, 2, 9, 9))
     x = torch.randn(2, 2, 9, 7)
     for layer in ("stem", "norm", "last"):
         with pytest.raises(ValueError, match=r"`model` was made .* take `copy.deepcopy\(model\)`"):

@@ -137,6 +137,10 @@ def headless():
         (lambda: nn.Sequential(headless(), nn.Linear(6, 2)), "0.stage"),
         (lambda: Wrapper(seattn.se_resnet18(layers=(1, 1, 1, 1))), "net.layer4"),
         (lambda: Wrapper(Wrapper(seattn.efficientnet_b0())), "net.net.blocks.6"),
+        (
+            lambda: nn.Sequential(Wrapper(seattn.create_model("resnet18", features_only=True))),
+            "0.net.layer4",
+        ),
     ],
 )
 def test_the_candidates_of_a_wrapped_network_lie_inside_it(wrapped, layer):

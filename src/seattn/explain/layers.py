@@ -84,7 +84,7 @@ def _candidates(model: nn.Module, prefix: str = "") -> list[str]:
 
 def _is_network(module: nn.Module) -> bool:
     """Whether a part is a whole network, which returns scores or features without a place."""
-    if any(_stated_name(part) is not None for part in module.modules()):
+    if _stated_name(module) is not None:
         return True
     children = list(module.children())
     if len(children) == 1:

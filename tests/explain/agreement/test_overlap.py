@@ -15,6 +15,7 @@ from seattn.explain import (
     label_regions,
     mean_mask_map,
     reader_dice,
+    region_recall,
 )
 from tests import references
 from tests.strategies import maps_and_masks
@@ -50,6 +51,8 @@ def test_arrays_are_no_maps_and_no_masks():
         dice(cam.numpy(), mask)
     with pytest.raises(TypeError, match=r"`mask` \(ndarray\) must be a tensor"):
         iou(cam, mask.numpy())
+    with pytest.raises(TypeError, match=r"`regions` \(ndarray\) must be a tensor"):
+        region_recall(cam, mask.long().numpy())
     with pytest.raises(TypeError, match=r"`mask` \(list\) must be a tensor"):
         label_regions(mask.tolist())
     with pytest.raises(TypeError, match=r"`masks` \(ndarray\) must be a tensor"):
