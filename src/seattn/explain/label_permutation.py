@@ -148,6 +148,7 @@ def label_permutation_test(
     Raises:
         ValueError: The lengths differ, the cases of a patient have several labels, there is only
             one label, too few images, or ``explain`` does not return one map for each.
+        TypeError: ``explain`` returns no tensor.
 
     References:
         Adebayo, Gilmer, Muelly, Goodfellow, Hardt, Kim, "Sanity Checks for Saliency Maps",

@@ -156,11 +156,11 @@ def randomisation_test(
         seed: Seed of the random weights and of the pairs; draw ``d`` is
             ``randomised_copy(model, seed + d)``.
         order: ``"cascade"`` or ``"independent"``.
-        modules: Names of the modules that are randomised, each with all below it; stages make for
-            short tables, and few calls of ``explain``. By default every module with weights of its
-            own. They are taken in the reverse of the order in which the forward pass starts them;
-            shared weights change in the first step that has them. Weights of a module that never
-            runs itself belong to the one around it.
+        modules: Names, or one name, of the modules that are randomised, each with all below it;
+            stages make for short tables, and few calls of ``explain``. By default every module with
+            weights of its own. They are taken in the reverse of the order in which the forward pass
+            starts them; shared weights change in the first step that has them. Weights of a module
+            that never runs itself belong to the one around it.
         draws: How many random networks. One draw is one sample of the weights, however many the
             images.
 
@@ -170,6 +170,7 @@ def randomisation_test(
     Raises:
         ValueError: There are too few images, ``explain`` does not return one map for each, the
             maps are too small, or a module has no weights, does not run, or is not there.
+        TypeError: ``explain`` returns no tensor.
 
     References:
         Adebayo, Gilmer, Muelly, Goodfellow, Hardt, Kim, "Sanity Checks for Saliency Maps",
