@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from examples.ankle_fracture.config import PRESETS, Config, tuples
-from examples.ankle_fracture.networks import NETWORKS
+from examples.ankle_fracture.config import CLASSES, PRESETS, Config, tuples
+from examples.ankle_fracture.networks import names
 from examples.ankle_fracture.study import run
 from seattn.data import DicomError
 
@@ -49,16 +49,36 @@ def parse(arguments: list[str]) -> tuple[Config, Path]:
         "--preset",
         choices=sorted(PRESETS),
         default="quick",
-        help="quick: minutes on a CPU (default); paper: its networks, size, schedule, for a GPU",
+        help="sound: the sound protocol, three networks at 224 pixels, five seeds, for a GPU; "
+        "paper: the paper's protocol; quick (default) and quick-paper: the same two with small "
+        "networks at 64 pixels and one seed, minutes on a CPU",
     )
     add("--images", metavar="DIR", help="your folder of DICOM files, instead of the phantom")
     add("--labels", metavar="FILE.csv", help="their labels; goes with --images")
     add(
+        "--classes",
+        nargs="+",
+        metavar="NAME",
+        help="the classes in order, 'nothing found' first: none A B C (default: sorted)",
+    )
+    add(
+        "--task",
+        choices=sorted(CLASSES),
+        help="of the phantom: fracture or none (default), or weber: none, Danis-Weber A, B, C",
+    )
+    add("--phantom", choices=("roi", "study", "full"), help="its variant (quick roi, else study)")
+    add(
         "--models",
         nargs="+",
-        choices=sorted(NETWORKS),
         metavar="NAME",
-        help=f"any of {', '.join(NETWORKS)} (quick: the small two, paper: the large three)",
+        help=f"any of {', '.join(names())} (quick: the small two; else SE-ResNet50, ResNet50, "
+        "EfficientNet-B5)",
+    )
+    add(
+        "--weights",
+        nargs="+",
+        metavar="NAME=FILE",
+        help="start networks from weights (timm's, torchvision's, ...; default: from scratch)",
     )
     add("--size", type=int, help="pixels that images are resized to (quick 64, paper 224)")
     add(
@@ -81,8 +101,9 @@ def parse(arguments: list[str]) -> tuple[Config, Path]:
         help="mirror training images (quick: yes); not where the side is part of the label",
     )
     add("--patients", type=int, help="patients of the phantom (329)")
-    add("--epochs", type=int, help="passes over the training images (quick 40, paper 20)")
+    add("--epochs", type=int, help="passes over the training images (quick 40, else 20)")
     add("--seed", type=int, help="draws phantom, split, weights and augmentation (0)")
+    add("--seeds", type=int, help="repetitions, with this seed and those after it (sound 5)")
     add(
         "--device",
         default="cuda" if torch.cuda.is_available() else "cpu",
@@ -93,6 +114,8 @@ def parse(arguments: list[str]) -> tuple[Config, Path]:
         parser.error("--images and --labels go together")
     if given["images"] and given["patients"]:
         parser.error("--patients is the phantom's number of patients; --images has its own")
+    if given["images"] and given["task"]:
+        parser.error("--task is the phantom's; with --images the labels say what the classes are")
     out, preset = given.pop("out"), PRESETS[given.pop("preset")]
     changed = {name: value for name, value in given.items() if value is not None}
     if "window" in changed:

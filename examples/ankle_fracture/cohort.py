@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from examples.ankle_fracture.config import Config
+from examples.ankle_fracture.config import CLASSES, Config
+from examples.ankle_fracture.weber import write_weber_labels
 from seattn.data import (
     DicomDataset,
     DicomIndex,
@@ -118,7 +119,11 @@ def gather(config: Config, folder: Path) -> Cohort:
         raise ValueError(
             "`images` holds no DICOM image: give the folder that holds the .dcm files."
         )
-    index = index.with_labels(labels, key=key)
+    if config.images is None and config.task == "weber":
+        labels = write_weber_labels(labels, folder / f"weber-seed{config.seed}.csv")
+        index = index.with_labels(labels, missing="drop", key=key)
+    else:
+        index = index.with_labels(labels, classes=config.classes, key=key)
     if not isinstance(config.window, str):
         _check_hounsfield(index)
     if len(index.classes) < 2:
@@ -135,7 +140,7 @@ def gather(config: Config, folder: Path) -> Cohort:
         )
         for part in parts
     )
-    names = ("normal", "fracture") if config.images is None else index.classes
+    names = CLASSES[config.task] if config.images is None else index.classes
     return Cohort(train, val, test, names, source, report)
 
 
