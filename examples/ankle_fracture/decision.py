@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,7 +45,7 @@ class Decision:
     calibrator: Calibrator | None
     not_calibrated: str | None
     points: dict[str, dict[str, OperatingPoint | float]]
-    patients: frozenset[str]
+    patients: frozenset[str] = field(repr=False)
 
     def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         """(N, K) probabilities in float64 of (N, K) logits."""
