@@ -116,6 +116,8 @@ def parse(arguments: list[str]) -> tuple[Config, Path]:
         parser.error("--patients is the phantom's number of patients; --images has its own")
     if given["images"] and given["task"]:
         parser.error("--task is the phantom's; with --images the labels say what the classes are")
+    if given["classes"] and not given["images"]:
+        parser.error("--classes orders the classes of --labels; the phantom has --task")
     out, preset = given.pop("out"), PRESETS[given.pop("preset")]
     changed = {name: value for name, value in given.items() if value is not None}
     if "window" in changed:

@@ -15,7 +15,6 @@ from seattn.metrics import BinaryReport, Comparison, compare_metric, holm
 
 __all__ = ["Paired", "Scores", "compare", "metrics_of", "pairs"]
 
-SWAPS = 10_000
 Array = np.ndarray[Any, Any]
 Scores = tuple[Array, Array, float | None]
 
@@ -66,7 +65,6 @@ def compare(levels: Mapping[str, Mapping[str, Level]], *, seed: int) -> list[Pai
                             y_score_b=others[metric][1],
                             patients=a.cases.patients,
                             threshold=threshold,
-                            swaps=SWAPS,
                             seed=seed,
                         ),
                     )

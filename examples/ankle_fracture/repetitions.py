@@ -13,7 +13,7 @@ import numpy as np
 from examples.ankle_fracture import networks
 from examples.ankle_fracture.comparisons import metrics_of, pairs
 from examples.ankle_fracture.evaluation import Level
-from seattn.metrics import crossed_bootstrap, holm
+from seattn.metrics import BinaryReport, crossed_bootstrap, holm
 from seattn.metrics.distributions import incomplete_beta, t_quantile
 
 __all__ = ["Repeated", "repeated", "t_interval", "t_test"]
@@ -125,7 +125,7 @@ def _row(
 
 def _value(level: Level, metric: str) -> float:
     report = level.main
-    estimates = report.estimates if hasattr(report, "estimates") else report.overall
+    estimates = report.estimates if isinstance(report, BinaryReport) else report.overall
     return estimates[metric].value
 
 

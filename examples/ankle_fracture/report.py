@@ -73,7 +73,7 @@ def _defined(value: object) -> object:
         return {name: _defined(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [_defined(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_html(findings: Findings, path: Path) -> None:

@@ -44,8 +44,11 @@ def run(config: Config, folder: Path) -> Path:
         seattn.data.DicomError: Files, labels or split are not fit for the study.
     """
     start = time.perf_counter()
-    for name in config.models:
-        networks.find(name)  # or an error, before anything is made
+    for name in config.models:  # errors come before anything is made
+        networks.find(name)
+        weights = config.weights_of(name)
+        if weights is not None and not weights.is_file():
+            raise ValueError(f"`weights` of {name} (='{weights}') is no file.")
     folder.mkdir(parents=True, exist_ok=True)
     _refuse_another_run(config, folder)
     replicates = tuple(_replicate(config, folder, *each) for each in _cohorts(config, folder))

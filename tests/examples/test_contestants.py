@@ -5,6 +5,7 @@ import dataclasses
 import json
 import re
 import shutil
+import types
 
 import numpy as np
 import pytest
@@ -76,6 +77,38 @@ def test_weights_of_colour_images_start_a_grey_network(tmp_path):
 def test_weights_name_a_network_of_the_run_and_a_file(entry):
     with pytest.raises(ValueError, match=re.escape(f"`weights` (='{entry}') must be NAME=FILE")):
         dataclasses.replace(TINY, weights=(entry,))
+
+
+def test_missing_weights_are_named_before_anything_is_made(tmp_path):
+    config = dataclasses.replace(TINY, weights=("resnet_small=none.pth",))
+    with pytest.raises(ValueError, match=r"`weights` of resnet_small \(='none.pth'\) is no file"):
+        study.run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_does_not_go_on_with_other_weights(tmp_path):
+    file, claim = tmp_path / "w.pth", tmp_path / "cohort.txt"
+    config = dataclasses.replace(TINY, weights=(f"resnet_small={file}",))
+    cohort = types.SimpleNamespace(digest="0" * 32)
+    for content in (b"one", b"one"):
+        file.write_bytes(content)
+        study._claim(config, cohort, claim)
+    file.write_bytes(b"other")
+    with pytest.raises(ValueError, match="weights have changed since the run"):
+        study._claim(config, cohort, claim)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--classes", "none", "A"], "--classes orders the classes of --labels"),
+        (["--images", "a", "--labels", "b", "--task", "weber"], "--task is the phantom's"),
+    ],
+)
+def test_choices_that_do_not_go_together_are_refused(words, message, capsys):
+    with pytest.raises(SystemExit):
+        parse(words)
+    assert message in capsys.readouterr().err
 
 
 def test_the_command_line_reaches_every_choice():
@@ -205,7 +238,7 @@ def test_networks_are_compared_with_patients_as_clusters(two_networks):
     assert list(by_metric) == ["roc_auc", "accuracy", "sensitivity", "specificity"]
     both = {"y_true": y_true, "y_score_a": a, "y_score_b": b, "patients": patients}
     assert by_metric["roc_auc"].comparison == delong_test(**both)
-    swaps = permutation_test("accuracy", **both, threshold=0.4, swaps=10_000, seed=0)
+    swaps = permutation_test("accuracy", **both, threshold=0.4, seed=0)
     assert by_metric["accuracy"].comparison.p_value == pytest.approx(swaps.p_value, abs=0.01)
     assert by_metric["accuracy"].comparison.difference == pytest.approx(swaps.difference)
     p_values = [each.comparison.p_value for each in tests]

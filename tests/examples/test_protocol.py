@@ -58,6 +58,7 @@ def test_the_papers_counts(papers_parts):
     assert [len(part) for part in items.values()] == [2364, 792, 792]
     sound = items_of(papers_parts, Protocol.sound(), seed=0)
     assert [len(part) for part in sound.values()] == [591, 198, 198]
+    assert [part.training for part in sound.values()] == [True, False, False]
     for part in (items, sound):  # the items of a patient are in one part
         who = [set(each.patients) for each in part.values()]
         assert len(set.union(*who)) == sum(map(len, who)) == 329
