@@ -30,8 +30,8 @@ checks = {
             "predictions.csv",
             "roc.csv",
             "config.json",
-            "se_resnet_small/curves.csv",
-            "se_resnet_small/best.safetensors",
+            "seed0/se_resnet_small/curves.csv",
+            "seed0/se_resnet_small/best.safetensors",
         )
     ),
 }

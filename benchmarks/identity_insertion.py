@@ -23,7 +23,8 @@ from torch import nn
 
 from benchmarks.rounds import commit_hash
 from examples.ankle_fracture.config import PRESETS
-from examples.ankle_fracture.networks import NETWORKS
+from examples.ankle_fracture.items import Items
+from examples.ankle_fracture.networks import find
 from examples.ankle_fracture.training import fit, predict
 from seattn.attention import CBAMBlock, SEBlock
 from seattn.data import DicomDataset, DicomIndex, make_ankle_phantom, split_by_patient
@@ -71,11 +72,11 @@ def main() -> None:
 
 def repetition(seed: int, patients: int, folder: Path) -> Iterator[dict[str, object]]:
     """Trains in two planes, then fine-tunes every arm in the third."""
-    config = dataclasses.replace(PRESETS["quick"], seed=seed, epochs=SOURCE_EPOCHS)
+    config = dataclasses.replace(PRESETS["quick"], epochs=SOURCE_EPOCHS, class_weights="none")
     train, val, test = hospital(folder / "a", 1000 + seed, patients, views=("axial", "coronal"))
     torch.manual_seed(seed)
-    network = NETWORKS["resnet_small"].build(in_chans=1, num_classes=2)
-    fit(network, config, train, val, folder / "a-run")
+    network = find("resnet_small").build(in_chans=1, num_classes=2)
+    fit(network, config, *items(train, val, seed=seed), folder / "a-run", seed=seed)
     source_auc = auc(network, test)
     train, val, test = hospital(folder / "b", 2000 + seed, patients, views=("sagittal",))
     config = dataclasses.replace(config, epochs=EPOCHS)
@@ -85,7 +86,8 @@ def repetition(seed: int, patients: int, folder: Path) -> Iterator[dict[str, obj
             torch.manual_seed(seed)
             tuned = with_arm(copy.deepcopy(network), arm)
             before = auc(tuned, test)
-            curves = fit(tuned, config, few, val, folder / f"{arm}-{fraction}")
+            parts = items(few, val, seed=seed)
+            curves = fit(tuned, config, *parts, folder / f"{arm}-{fraction}", seed=seed)
             row = {
                 "seed": seed,
                 "fraction": fraction,
@@ -143,11 +145,18 @@ def some_patients(train: DicomDataset, fraction: float, *, seed: int) -> DicomDa
     return dataset(few)
 
 
+def items(train: DicomDataset, val: DicomDataset, *, seed: int) -> tuple[Items, Items]:
+    """The images to train, augmented anew in each epoch, and those to choose the epoch."""
+    return (
+        Items(train, PRESETS["quick"], training=True, seed=seed),
+        Items(val, PRESETS["quick"], training=False, seed=seed),
+    )
+
+
 def auc(network: nn.Module, dataset: DicomDataset) -> float:
     """ROC AUC over images."""
-    scores = predict(network, dataset).softmax(1)[:, 1]
-    labels = torch.tensor([row.label for row in dataset.index.rows])
-    return roc_auc(y_true=labels, y_score=scores)
+    images = Items(dataset, PRESETS["quick"], training=False, seed=0)
+    return roc_auc(y_true=images.labels, y_score=predict(network, images).softmax(1)[:, 1])
 
 
 if __name__ == "__main__":

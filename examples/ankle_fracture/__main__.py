@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from examples.ankle_fracture.config import PRESETS, Config, tuples
-from examples.ankle_fracture.networks import NETWORKS
+from examples.ankle_fracture.networks import names
 from examples.ankle_fracture.sources import TASKS
 from examples.ankle_fracture.study import run
 from seattn.data import DicomError
@@ -52,7 +52,9 @@ def parse(arguments: list[str]) -> tuple[Config, Path]:
         "--preset",
         choices=sorted(PRESETS),
         default="quick",
-        help="quick: minutes on a CPU (default); paper: its networks, size, schedule, for a GPU",
+        help="sound: the sound protocol, three networks at 224 pixels, five seeds, for a GPU; "
+        "paper: the paper's protocol; quick (default) and quick-paper: the same two with small "
+        "networks at 64 pixels and one seed, minutes on a CPU",
     )
     add("--images", metavar="DIR", help="your folder of DICOM files, instead of the phantom")
     add("--labels", metavar="FILE.csv", help="their labels (DIR/labels.csv)")
@@ -65,9 +67,15 @@ def parse(arguments: list[str]) -> tuple[Config, Path]:
     add(
         "--models",
         nargs="+",
-        choices=sorted(NETWORKS),
         metavar="NAME",
-        help=f"any of {', '.join(NETWORKS)} (quick: the small two, paper: the large three)",
+        help=f"any of {', '.join(names())} (quick: the small two; else SE-ResNet50, ResNet50, "
+        "EfficientNet-B5)",
+    )
+    add(
+        "--weights",
+        nargs="+",
+        metavar="NAME=FILE",
+        help="start networks from weights (timm's, torchvision's, ...; default: from scratch)",
     )
     add("--size", type=int, help="pixels that images are resized to (quick 64, paper 224)")
     add(
@@ -89,7 +97,7 @@ def parse(arguments: list[str]) -> tuple[Config, Path]:
         default=None,
         help="mirror training images (quick: yes); not where the side is part of the label",
     )
-    add("--phantom", choices=["full", "study", "roi"], help="its variant (quick roi, paper study)")
+    add("--phantom", choices=["full", "study", "roi"], help="its variant (quick roi, else study)")
     add("--task", choices=sorted(TASKS), help="of the phantom: fracture, or weber (none, A, B, C)")
     add("--patients", type=int, help="patients of the phantom (329)")
     add("--prevalence", type=float, help="share of them with a fracture (85/329)")
@@ -99,8 +107,9 @@ def parse(arguments: list[str]) -> tuple[Config, Path]:
         type=float,
         help="chance of a cast on the fractured, 1 minus that on the others; in the test 0.5",
     )
-    add("--epochs", type=int, help="passes over the training images (quick 40, paper 20)")
+    add("--epochs", type=int, help="passes over the training images (quick 40, else 20)")
     add("--seed", type=int, help="draws phantom, split, weights and augmentation (0)")
+    add("--seeds", type=int, help="repetitions, with this seed and those after it (sound 5)")
     add(
         "--device",
         default="cuda" if torch.cuda.is_available() else "cpu",

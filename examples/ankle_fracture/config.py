@@ -10,16 +10,22 @@ from typing import Any
 
 import torch
 
-__all__ = ["PRESETS", "Config", "leaves_out", "load", "save", "tuples"]
+from examples.ankle_fracture.protocol import PROTOCOLS, Protocol, choices
+from examples.ankle_fracture.sources import TASKS
+
+__all__ = ["PRESETS", "Config", "departures", "leaves_out", "load", "save", "tuples"]
+
+PAPERS_NETWORKS = ("se_resnet50", "resnet50", "efficientnet_b5")
 
 
-@dataclass(frozen=True)
-class Config:
-    """The choices of one run.
+@dataclass(frozen=True, kw_only=True)
+class Config(Protocol):
+    """The choices of one run: its protocol, perhaps changed, its images and its networks.
 
     Args:
         preset: Name of the preset that the run started from.
-        models: Keys of ``examples.ankle_fracture.networks.NETWORKS``.
+        models: Names that ``examples.ankle_fracture.networks.find`` knows.
+        weights: "NAME=FILE" for each network that starts from weights; the others from scratch.
         images: Folder of DICOM files, or None for the phantom.
         labels: CSV with the columns path, label and maybe patient, mask, split, class; None is
             labels.csv in the folder.
@@ -34,28 +40,14 @@ class Config:
         difficulty: Divides the severity of the phantom's fractures.
         confounder: Chance of a cast on the phantom's fractured patients, and 1 minus that on the
             others, in training and validation; in the test casts tell nothing.
-        fractions: Shares of the patients that train, validate and test.
-        size: Images are resized to ``size`` x ``size`` pixels.
-        window: (centre, width) of the grey-value window in HU; "file" for the window that each
-            file declares, or "minmax" for each image's own range.
-        bone_mask: Set everything outside the bones to 0, as the paper does.
-        flips: Mirror half of the training images left to right, and half top to bottom; the paper
-            does not, and it is wrong where the side of the body is part of the label.
-        rotation: Random rotation of training images, up to this angle in degrees.
-        scaling: Random scaling of training images, by up to this share.
-        contrast: Random change of contrast of training images, by up to this share.
-        noise: Standard deviation of the Gaussian noise on training images, which are in 0..1.
-        epochs: Passes over the training images.
-        batch_size: Images in one step.
-        learning_rate: Adam's step size at the start.
-        patience: The step size is divided by 10 after more than this many epochs without a better
-            validation loss.
-        seed: Draws the phantom, the split, the weights and the augmentation.
+        seed: Draws the phantom, the split, the weights and the augmentation; repetitions take the
+            seeds that follow.
         device: Where the networks run.
     """
 
     preset: str
     models: tuple[str, ...]
+    weights: tuple[str, ...] = ()
     images: str | None = None
     labels: str | None = None
     boxes: str | None = None
@@ -66,84 +58,83 @@ class Config:
     prevalence: float = 85 / 329
     difficulty: float = 1.0
     confounder: float | None = None
-    fractions: tuple[float, float, float] = (0.6, 0.2, 0.2)
-    size: int = 64
-    window: tuple[float, float] | str = (400.0, 1800.0)
-    bone_mask: bool = False
-    flips: bool = True
-    rotation: float = 15.0
-    scaling: float = 0.1
-    contrast: float = 0.2
-    noise: float = 0.01
-    epochs: int = 40
-    batch_size: int = 32
-    learning_rate: float = 1e-3
-    patience: int = 5
     seed: int = 0
     device: str = "cpu"
 
     def __post_init__(self) -> None:
         """Refuses numbers that no run can have."""
-        least = {"patients": 1, "size": 32, "epochs": 1, "batch_size": 2, "seed": 0, "patience": 0}
-        for name, value in least.items():
+        super().__post_init__()
+        for name, value in {"patients": 1, "seed": 0}.items():
             if getattr(self, name) < value:
                 raise ValueError(f"`{name}` (={getattr(self, name)}) must be {value} or more.")
-        if isinstance(self.window, str) and self.window not in {"file", "minmax"}:
-            raise ValueError(
-                f"`window` (={self.window!r}) must be (centre, width) in HU, 'file' or 'minmax'."
-            )
-        if not isinstance(self.window, str) and self.window[1] < 1:
-            raise ValueError(f"`window` (={self.window}) must have a width of 1 HU or more.")
+        if len(set(self.models)) < len(self.models) or not self.models:
+            raise ValueError(f"`models` (={self.models}) must be one name or more, each once.")
+        if self.task not in TASKS:
+            raise ValueError(f"`task` (={self.task!r}) must be one of {', '.join(TASKS)}.")
+        for entry in self.weights:
+            name, _, file = entry.partition("=")
+            if name not in self.models or not file:
+                raise ValueError(
+                    f"`weights` (={entry!r}) must be NAME=FILE with one of {', '.join(self.models)}"
+                )
         if self.device.startswith("cuda") and not torch.cuda.is_available():
             raise ValueError(f"`device` (={self.device!r}): this torch sees no GPU; give 'cpu'.")
 
+    def weights_of(self, model: str) -> Path | None:
+        """The file that a network starts from, or None."""
+        return {n: Path(f) for n, _, f in (e.partition("=") for e in self.weights)}.get(model)
 
+
+def _start(protocol: Protocol, **changes: Any) -> Config:
+    return Config(
+        **{f.name: getattr(protocol, f.name) for f in dataclasses.fields(protocol)} | changes
+    )
+
+
+_FULL: dict[str, Any] = {"models": PAPERS_NETWORKS, "phantom": "study"}
+# From so few images nothing is learnt for the first ten epochs or so: the paper's patience of 5
+# would divide the step size away before.
+_QUICK: dict[str, Any] = {
+    "models": ("se_resnet_small", "resnet_small"),
+    "size": 64,
+    "epochs": 40,
+    "patience": 20,
+    "seeds": 1,
+}
 PRESETS = {
-    # From so few images nothing is learnt for the first ten epochs or so: the paper's patience of 5
-    # would divide the step size away before.
-    "quick": Config(preset="quick", models=("se_resnet_small", "resnet_small"), patience=20),
-    "paper": Config(
-        preset="paper",
-        models=("se_resnet50", "resnet50", "efficientnet_b5"),
-        phantom="study",
-        size=224,
-        window="minmax",
-        bone_mask=True,
-        flips=False,
-        epochs=20,
-    ),
+    "quick": _start(Protocol.sound(), preset="quick", **_QUICK),
+    # The copies are four images each, so that ten epochs are as many steps.
+    "quick-paper": _start(Protocol.paper(), preset="quick-paper", **_QUICK | {"epochs": 10}),
+    "sound": _start(Protocol.sound(), preset="sound", **_FULL),
+    "paper": _start(Protocol.paper(), preset="paper", **_FULL),
 }
 
 
+def departures(config: Config) -> dict[str, tuple[Any, Any]]:
+    """The choices in which a run differs from its protocol: (the run's, the protocol's)."""
+    protocol = PROTOCOLS[config.protocol]()
+    pairs = {f.name: (getattr(config, f.name), getattr(protocol, f.name)) for f in choices()}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
 def leaves_out(config: Config) -> tuple[str, ...]:
-    """What a run with these choices does not do of the paper; printed with its results."""
-    lines = []
-    if config.preset == "quick":
-        lines.append(
-            "the paper's networks: by default two small residual networks, with and without "
-            "squeeze-and-excitation, stand for SE-ResNet50, ResNet50 and EfficientNet-B5"
-        )
-    if config.patience != 5:
-        lines.append(
-            f"the paper's schedule: the step size falls after {config.patience} epochs without a "
-            "better validation loss, not after 5"
-        )
-    if config.size != 224:
-        lines.append(f"the paper's image size: {config.size} pixels a side, not 224")
+    """What a run with these choices does not do of its protocol; printed with its results."""
+    lines = [
+        f"the protocol's `{name}`: {run} here, {of_protocol} there"
+        for name, (run, of_protocol) in departures(config).items()
+    ]
+    missing = [name for name in PAPERS_NETWORKS if name not in config.models]
+    if missing:
+        lines.append(f"networks of the paper: {', '.join(missing)}")
     if config.images is None:
+        lines.append("real images: the phantom's are synthetic")
+    if config.images is None and config.phantom != "full":
         lines.append(
-            "real images and whole slices: the phantom's generator places each region of interest "
-            "so that it holds the (possible) fracture site, as a reader's mark would"
+            "whole slices: the phantom's generator places each region of interest so that it holds "
+            "the (possible) fracture site, as a reader's mark would"
         )
-    if not config.bone_mask:
-        lines.append("the paper's bone mask: nothing is blacked out")
-    if config.window != "minmax":
-        lines.append("the paper's scaling by each image's own range: a window instead")
-    lines.append(
-        "fourfold augmentation of validation and test images, which the paper counts as 792 each: "
-        "only training images are augmented, anew in every epoch"
-    )
-    lines.append("repeated runs: with one seed a difference between two networks is not evidence")
+    if config.seeds == 1:
+        lines.append("repeated runs: with one seed a difference of two networks is not evidence")
     return tuple(lines)
 
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import csv
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from examples.ankle_fracture.cohort import Cohort
+from examples.ankle_fracture.decision import Cases, Decision, levels
+from examples.ankle_fracture.items import Items
+from examples.ankle_fracture.protocol import Protocol
 from seattn.metrics import (
     BinaryReport,
     ClassificationReport,
@@ -17,23 +23,91 @@ from seattn.metrics import (
     classification_report,
 )
 
-__all__ = ["Report", "by_name", "evaluate", "roc_points", "write_predictions", "write_roc"]
+__all__ = ["Level", "Report", "by_name", "evaluate", "report_of", "roc_points", "write_roc"]
 
 Report = BinaryReport | ClassificationReport
 
 
-def evaluate(probabilities: torch.Tensor, cohort: Cohort) -> Report:
-    """Metrics of the test images' (N, K) probabilities; images of one patient are one cluster.
+@dataclass(frozen=True)
+class Level:
+    """The test results by image, or by patient.
 
-    With two classes the second is the positive one, and a score of 0.5 or more is positive.
+    Args:
+        cases: Labels, probabilities and patients.
+        reports: By operating point, the main one first; of more than two classes there is one,
+            "highest probability".
     """
-    labels = cohort.labels("test")
-    patients = [row.patient for row in cohort.test.index.rows]
-    if len(cohort.class_names) == 2:
-        return binary_report(y_true=labels, y_score=probabilities[:, 1], patients=patients)
-    return classification_report(
-        y_true=labels, y_score=probabilities, class_names=cohort.class_names, patients=patients
-    )
+
+    cases: Cases
+    reports: dict[str, Report]
+
+    @property
+    def main(self) -> Report:
+        """The report at the main operating point."""
+        return next(iter(self.reports.values()))
+
+    def predicted(self) -> np.ndarray[Any, Any]:
+        """The class of each case at the main operating point, (N,)."""
+        if isinstance(self.main, BinaryReport):
+            return (self.cases.y_score[:, 1] >= self.main.threshold).astype(np.int64)
+        classes: np.ndarray[Any, Any] = self.cases.y_score.argmax(1)
+        return classes
+
+
+def evaluate(
+    probabilities: torch.Tensor,
+    items: Items,
+    decision: Decision,
+    protocol: Protocol,
+    class_names: tuple[str, ...],
+) -> dict[str, Level]:
+    """The results of the test items by level ("image", "patient"), as the protocol says.
+
+    Raises:
+        ValueError: Patients of these items took part in the decision.
+    """
+    if known := decision.patients & set(items.patients):
+        raise ValueError(
+            f"{len(known)} patients of the test items took part in choosing calibration and "
+            "thresholds: their results would be optimistic. Split by patient."
+        )
+    found = {}
+    for level, cases in levels(probabilities, items, protocol).items():
+        reports = {}
+        for rule, point in decision.points.get(level, {"highest probability": 0.5}).items():
+            threshold = point if isinstance(point, float) else point.threshold
+            report = report_of(cases, class_names, threshold)
+            reports[rule] = report if protocol.inference else _without_intervals(report)
+        found[level] = Level(cases, reports)
+    return found
+
+
+def report_of(cases: Cases, class_names: tuple[str, ...], threshold: float = 0.5) -> Report:
+    """Metrics with patients as clusters; of two classes the second is the positive one."""
+    if len(class_names) == 2:
+        return binary_report(
+            y_true=cases.y_true,
+            y_score=cases.y_score[:, 1],
+            patients=cases.patients,
+            threshold=threshold,
+        )
+    return classification_report(**cases._asdict(), class_names=class_names)
+
+
+def _without_intervals(report: Report) -> Report:
+    def bare(estimates: Mapping[str, Estimate]) -> dict[str, Estimate]:
+        return {name: _bare(estimate) for name, estimate in estimates.items()}
+
+    if isinstance(report, BinaryReport):
+        return replace(report, estimates=bare(report.estimates))
+    per_class = {name: bare(of_class) for name, of_class in report.per_class.items()}
+    overall, macro = bare(report.overall), bare(report.macro)
+    return replace(report, overall=overall, macro=macro, per_class=per_class)
+
+
+def _bare(estimate: Estimate) -> Estimate:
+    reason = estimate.reason if math.isnan(estimate.value) else "the protocol gives no intervals"
+    return replace(estimate, low=math.nan, high=math.nan, method=None, reason=reason)
 
 
 def by_name(report: Report) -> dict[str, Estimate]:
@@ -52,32 +126,6 @@ def roc_points(labels: list[int], scores: torch.Tensor) -> tuple[list[float], li
     hits = np.cumsum(truth[order])[last]
     misses = 1 + last - hits
     return [0.0, *(misses / misses[-1])], [0.0, *(hits / hits[-1])]
-
-
-def write_predictions(
-    probabilities: dict[str, dict[str, torch.Tensor]], cohort: Cohort, path: Path
-) -> None:
-    """One row per validation and test image: file, pseudonym, view, label, and each model's scores.
-
-    Args:
-        probabilities: By model name, then by part ("val", "test"): (N, K).
-        cohort: The images.
-        path: The CSV to write.
-    """
-    names = cohort.class_names
-    columns = [f"{model}:{name}" for model in probabilities for name in names]
-    with path.open("w", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(["part", "path", "frame", "patient", "view", "label", *columns])
-        for part in ("val", "test"):
-            for number, row in enumerate(cohort.parts[part].index.rows):
-                scores = [
-                    f"{float(value):.6f}"
-                    for by_part in probabilities.values()
-                    for value in by_part[part][number]
-                ]
-                label = names[row.label] if row.label is not None else ""
-                table.writerow([part, row.path, row.frame, row.patient, row.view, label, *scores])
 
 
 def write_roc(curves: dict[str, tuple[list[float], list[float]]], path: Path) -> None:

@@ -74,23 +74,44 @@ def annotated(dataset: DicomDataset) -> list[int]:
 
 
 def cams(
-    network: nn.Module, target_layer: str, dataset: DicomDataset, positions: list[int]
+    network: nn.Module,
+    target_layer: str,
+    dataset: DicomDataset,
+    positions: list[int],
+    *,
+    target: str = "label",
 ) -> tuple[torch.Tensor, tuple[int, ...]]:
-    """Grad-CAM of each image's own class, and the grid that the maps were computed on."""
+    """Grad-CAM maps, and the grid that they were computed on.
+
+    Args:
+        network: What is explained.
+        target_layer: Where.
+        dataset: The images, which are shown as they are: without noise or augmentation.
+        positions: Which of them.
+        target: The class that is explained: "label" for the image's own, "predicted" for the one
+            with the highest logit.
+    """
     cam = GradCAM(network, target_layer)
     device = next(network.parameters()).device
     maps: list[torch.Tensor] = []
     grid: tuple[int, ...] = ()
     for start in range(0, len(positions), 64):
         batch = dataset.batch(positions[start : start + 64])
-        result = cam.explain(batch.image.to(device), target=batch.label.to(device))
+        own = batch.label.to(device) if target == "label" else None
+        result = cam.explain(batch.image.to(device), target=own)
         maps.append(result.maps.cpu())
         grid = tuple(result.raw.shape[-2:])
     return torch.cat(maps), grid
 
 
 def agreement(
-    network: nn.Module, target_layer: str, train: DicomDataset, test: DicomDataset, *, seed: int
+    network: nn.Module,
+    target_layer: str,
+    train: DicomDataset,
+    test: DicomDataset,
+    *,
+    seed: int,
+    target: str = "label",
 ) -> Agreement:
     """Pointing game and mass in mask of the test images' maps, beside the three controls."""
     positions, examples = annotated(test), annotated(train)
@@ -99,15 +120,16 @@ def agreement(
         return Agreement(
             0, 0, (), reason="the test or the training images have no annotated region"
         )
-    maps, grid = cams(network, target_layer, test, positions)
+    maps, grid = cams(network, target_layer, test, positions, target=target)
     images, clusters = len(positions), len(set(patients))
     if min(grid) < SMALLEST_GRID:
         cells = "x".join(map(str, grid))
         return Agreement(images, clusters, grid, reason=f"maps of {cells} cells are too coarse")
+    random = randomised_copy(network, seed)
     found = localisation_report(
         maps,
         test.batch(positions).mask[:, 0] == 1,
-        randomised=cams(randomised_copy(network, seed), target_layer, test, positions)[0],
+        randomised=cams(random, target_layer, test, positions, target=target)[0],
         mean_mask=mean_mask_map(train.batch(examples).mask[:, 0] == 1),
         grid=grid,
         patients=patients,

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 import seattn
+from seattn.weights import load_weights
 
-__all__ = ["NETWORKS", "Network"]
+__all__ = ["Network", "ablation", "build", "find", "names"]
 
 
 @dataclass(frozen=True)
@@ -38,11 +41,50 @@ _small: dict[str, Any] = {
     "stem": "small",
     "zero_init_last": False,
 }
-
-NETWORKS = {
+_SMALL = {
     "se_resnet_small": Network(partial(seattn.se_resnet18, **_small), "layer4", "Small SE-ResNet"),
     "resnet_small": Network(partial(seattn.resnet18, **_small), "layer4", "Small ResNet"),
-    "se_resnet50": Network(seattn.se_resnet50, "layer4", "SE-ResNet50"),
-    "resnet50": Network(seattn.resnet50, "layer4", "ResNet50"),
-    "efficientnet_b5": Network(seattn.efficientnet_b5, "act2", "EfficientNet-B5"),
 }
+_TITLES = {
+    "se_resnet50": "SE-ResNet50",
+    "resnet50": "ResNet50",
+    "efficientnet_b5": "EfficientNet-B5",
+}
+
+
+def names() -> list[str]:
+    """Every name that ``find`` knows: the study's small networks, and seattn's."""
+    return [*_SMALL, *seattn.list_models()]
+
+
+def find(name: str) -> Network:
+    """The network of that name.
+
+    Raises:
+        ValueError: There is none.
+    """
+    if name in _SMALL:
+        return _SMALL[name]
+    if name not in seattn.list_models():
+        close = difflib.get_close_matches(name, names(), n=3)
+        hint = f"did you mean {' or '.join(close)}?" if close else "see --help"
+        raise ValueError(f"`models` has {name!r}, which is no network: {hint}")
+    layer = "act2" if name.startswith("efficientnet") else "layer4"
+    return Network(partial(seattn.create_model, name), layer, _TITLES.get(name, name))
+
+
+def build(name: str, *, in_chans: int, num_classes: int, weights: Path | None) -> nn.Module:
+    """A network with random weights, or with those of a file and a new last layer.
+
+    Where the file's first convolution takes colour, its weights are summed: that is what they give
+    for the grey image repeated over the colours.
+    """
+    network = find(name).build(in_chans=in_chans, num_classes=num_classes)
+    if weights is not None:
+        print(load_weights(network, weights, adapt_input="sum", keep_classifier=True), flush=True)
+    return network
+
+
+def ablation(first: str, second: str) -> bool:
+    """Whether two networks differ in squeeze-and-excitation alone."""
+    return first != second and first.removeprefix("se_") == second.removeprefix("se_")

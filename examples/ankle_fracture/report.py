@@ -6,7 +6,6 @@ import dataclasses
 import json
 import math
 import platform
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +13,10 @@ import pydicom
 import torch
 
 import seattn
-from examples.ankle_fracture import html
+from examples.ankle_fracture import html, tables
 from examples.ankle_fracture.cohort import Cohort
 from examples.ankle_fracture.config import Config, leaves_out
 from examples.ankle_fracture.contestant import Result
-from examples.ankle_fracture.evaluation import Report, by_name, roc_points
 from examples.ankle_fracture.explanation import Agreement, annotated, cams
 from examples.ankle_fracture.figures import (
     curves_figure,
@@ -26,74 +24,80 @@ from examples.ankle_fracture.figures import (
     explanation_figure,
     roc_figure,
 )
-from seattn.metrics import Estimate
+from examples.ankle_fracture.findings import BASELINE, Findings, Replicate
+from examples.ankle_fracture.protocol import choices
 
-__all__ = ["Findings", "write_html", "write_json"]
+__all__ = ["write_html", "write_json"]
 
-BASELINE = "Logistic regression on pixels"
 SHOWN = 6
+_CLASS = {"label": "image's own class", "predicted": "predicted class"}
 NOT_FOR_DIAGNOSIS = (
     "A worked example of a software library. Not a medical device, not for diagnosis; "
     "nothing here is evidence about patients."
 )
 
 
-@dataclass(frozen=True)
-class Findings:
-    """Everything that a run found.
-
-    Args:
-        config: The run's choices.
-        cohort: The images.
-        results: Of each network.
-        pixels: (N, K) probabilities of the linear baseline on the test images.
-        baseline: Its metrics.
-        seconds: Wall time so far.
-    """
-
-    config: Config
-    cohort: Cohort
-    results: dict[str, Result]
-    pixels: torch.Tensor
-    baseline: Report
-    seconds: float
-
-    def roc(self) -> dict[str, tuple[list[float], list[float]]]:
-        """ROC curves by title; none where there are more than two classes."""
-        if len(self.cohort.class_names) > 2:
-            return {}
-        labels = self.cohort.labels("test")
-        scores = {r.title: r.probabilities["test"][:, 1] for r in self.results.values()}
-        scores[BASELINE] = self.pixels[:, 1]
-        return {title: roc_points(labels, s) for title, s in scores.items()}
-
-
 def write_json(findings: Findings, path: Path) -> None:
-    """Everything in the report but its pictures."""
+    """Everything in the report but its pictures; what is not defined is null."""
+    first = findings.first
     facts = {
         "config": dataclasses.asdict(findings.config),
+        "protocol": tables.protocol_rows(findings.config),
         "versions": _versions(),
-        "source": findings.cohort.source,
-        "class_names": findings.cohort.class_names,
-        "parts": findings.cohort.counts(),
-        "split_hash": findings.cohort.split_hash,
-        "models": {name: _result_facts(result) for name, result in findings.results.items()},
-        "baseline": {"title": BASELINE, "test": findings.baseline.to_dict()},
+        "source": first.cohort.source,
+        "class_names": first.cohort.class_names,
+        "parts": first.cohort.counts(),
+        **_replicate_facts(first),
+        "comparisons": [dataclasses.asdict(each) for each in findings.comparisons],
+        "repetitions": [dataclasses.asdict(each) for each in findings.repetitions],
+        "replicates": [_replicate_facts(each) for each in findings.replicates],
         "leaves_out": leaves_out(findings.config),
         "seconds": round(findings.seconds, 1),
     }
-    path.write_text(json.dumps(facts, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    text = json.dumps(_defined(facts), indent=2, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def _replicate_facts(replicate: Replicate) -> dict[str, object]:
+    return {
+        "seed": replicate.seed,
+        "split_hash": replicate.cohort.split_hash,
+        "items": {name: len(items) for name, items in replicate.items.items()},
+        "models": {name: _result_facts(result) for name, result in replicate.results.items()},
+        "baseline": {"title": BASELINE, "test": replicate.baseline.to_dict()},
+    }
+
+
+def _defined(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _defined(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_defined(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_html(findings: Findings, path: Path) -> None:
     """The report that a person opens."""
-    config, cohort = findings.config, findings.cohort
-    settings = [(name, str(value)) for name, value in dataclasses.asdict(config).items()]
+    config, cohort = findings.config, findings.first.cohort
+    decided = {f.name for f in choices()}
+    settings = [
+        (name, str(value))
+        for name, value in dataclasses.asdict(config).items()
+        if name not in decided
+    ]
     body = [
         html.paragraph(NOT_FOR_DIAGNOSIS, notice=True),
         html.paragraph(f"Images: {cohort.source}."),
-        html.section("Patients and images", _flow_table(cohort), _examples(cohort)),
-        html.section("Test results", _results(findings), *_roc(findings)),
+        html.section(
+            "Patients and images",
+            _flow_table(cohort),
+            tables.item_table(findings),
+            _examples(cohort),
+        ),
+        html.section("Protocol", tables.protocol_table(config)),
+        html.section("Test results", *tables.result_tables(findings), *_roc(findings)),
+        html.section("Networks compared", tables.comparison_table(findings)),
+        html.section("Repetitions", tables.repetition_table(findings)),
         html.section("Training", _curves(findings)),
         html.section("Where the networks look", *_explanations(findings)),
         html.section("What this run leaves out", html.items(leaves_out(config))),
@@ -101,9 +105,11 @@ def write_html(findings: Findings, path: Path) -> None:
             "How it was made",
             html.table(("choice", "value"), settings),
             html.table(("package", "version"), _versions().items()),
+            tables.split_table(findings),
             html.paragraph(
-                f"Split by patient; its hash is {cohort.split_hash}. The test images were shown "
-                f"to each network once, after training. {findings.seconds:.0f} seconds in all. "
+                "Split by patient. The test images were shown to each network once, when its "
+                "weights, calibration and thresholds were fixed. "
+                f"{findings.seconds:.0f} seconds in all. "
                 "Method: Wang et al. 2024, doi 10.1186/s12891-024-07355-8."
             ),
         ),
@@ -126,8 +132,13 @@ def _result_facts(result: Result) -> dict[str, object]:
         "title": result.title,
         "parameters": sum(p.numel() for p in result.network.parameters()),
         "best_epoch": result.best.epoch,
+        "decision": result.decision.to_dict(),
         "test": result.report.to_dict(),
-        "grad_cam": dataclasses.asdict(result.agreement),
+        "levels": {
+            level: {rule: r.to_dict() for rule, r in found.reports.items()}
+            for level, found in result.levels.items()
+        },
+        "grad_cam": {t: dataclasses.asdict(found) for t, found in result.agreement.items()},
     }
 
 
@@ -147,52 +158,41 @@ def _examples(cohort: Cohort) -> str:
     return html.figure(examples_figure(cohort), caption)
 
 
-def _results(findings: Findings) -> str:
-    reports = {r.title: r.report for r in findings.results.values()} | {BASELINE: findings.baseline}
-    columns = [by_name(report) for report in reports.values()]
-    rows = [(name, *(_estimate(column[name]) for column in columns)) for name in columns[0]]
-    caption = "95 % intervals; the images of one patient are one cluster."
-    return html.table(("metric", *reports), rows, caption=caption)
-
-
-def _estimate(estimate: Estimate) -> str:
-    if math.isnan(estimate.value):
-        return f"- ({estimate.reason})"
-    if math.isnan(estimate.low):
-        return html.number(estimate.value)
-    interval = f"[{html.number(estimate.low)}, {html.number(estimate.high)}]"
-    return f"{html.number(estimate.value)} {interval}"
-
-
 def _roc(findings: Findings) -> list[str]:
     curves = findings.roc()
     return [html.figure(roc_figure(curves), "ROC curves of the test images.")] if curves else []
 
 
 def _curves(findings: Findings) -> str:
-    counts = np.sum([c["images_of_class"] for c in findings.cohort.counts()], axis=0)
-    curves = {r.title: r.curves for r in findings.results.values()}
+    counts = np.sum([c["images_of_class"] for c in findings.first.cohort.counts()], axis=0)
+    results = findings.first.results
+    curves = {r.title: r.curves for r in results.values()}
     picture = curves_figure(curves, majority=float(counts.max() / counts.sum()))
-    kept = ", ".join(f"{r.title}: epoch {r.best.epoch}" for r in findings.results.values())
+    kept = ", ".join(f"{r.title}: epoch {r.best.epoch}" for r in results.values())
     return html.figure(picture, f"Training and validation by epoch. Weights kept from {kept}.")
 
 
 def _explanations(findings: Findings) -> list[str]:
-    cohort, results = findings.cohort, findings.results.values()
-    tables = [_agreement_table(result.title, result.agreement) for result in results]
+    cohort, results = findings.first.cohort, findings.first.results.values()
+    agreements = [
+        _agreement_table(f"{result.title}, maps of the {_CLASS[target]}", found)
+        for result in results
+        for target, found in result.agreement.items()
+    ]
     positions = annotated(cohort.test)[:SHOWN] or list(range(min(SHOWN, len(cohort.test))))
-    maps = {r.title: cams(r.network, r.target_layer, cohort.test, positions)[0] for r in results}
-    labels = [cohort.labels("test")[position] for position in positions]
+    target = findings.config.cam_targets[0]
+    maps = {
+        r.title: cams(r.network, r.target_layer, cohort.test, positions, target=target)[0]
+        for r in results
+    }
+    versions = findings.first.items["test"].versions
     notes = {
-        r.title: [
-            f"{cohort.class_names[label]}: {r.probabilities['test'][position, label]:.2f}"
-            for position, label in zip(positions, labels, strict=True)
-        ]
+        r.title: [_note(r, cohort, position, position * versions, target) for position in positions]
         for r in results
     }
     caption = (
         "The first test images, those with annotations if there are any; not a selection. Left the "
-        "image with its annotated region; then Grad-CAM of the image's own class, with the "
+        f"image with its annotated region; then Grad-CAM of the {_CLASS[target]}, with the "
         "network's probability of that class."
     )
     return [
@@ -201,9 +201,16 @@ def _explanations(findings: Findings) -> list[str]:
             "that of a network with random weights, a constant bump in the centre, and the mean "
             "mask of the training images: these know where such regions tend to lie, or nothing."
         ),
-        *tables,
+        *agreements,
         html.figure(explanation_figure(cohort, positions, maps, notes), caption),
     ]
+
+
+def _note(result: Result, cohort: Cohort, position: int, item: int, target: str) -> str:
+    """The class that a map explains, and its probability."""
+    scores = result.probabilities["test"][item]
+    explained = cohort.labels("test")[position] if target == "label" else int(scores.argmax())
+    return f"{cohort.class_names[explained]}: {scores[explained]:.2f}"
 
 
 def _agreement_table(title: str, found: Agreement) -> str:

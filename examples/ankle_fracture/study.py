@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from hashlib import sha256
 from pathlib import Path
 
 from examples.ankle_fracture import config as configuration
+from examples.ankle_fracture import networks
 from examples.ankle_fracture.baseline import linear_baseline
 from examples.ankle_fracture.cohort import Cohort, gather
+from examples.ankle_fracture.comparisons import compare
 from examples.ankle_fracture.config import Config
 from examples.ankle_fracture.contestant import compete
-from examples.ankle_fracture.evaluation import evaluate, write_predictions, write_roc
-from examples.ankle_fracture.report import Findings, write_html, write_json
+from examples.ankle_fracture.decision import levels
+from examples.ankle_fracture.evaluation import report_of, write_roc
+from examples.ankle_fracture.findings import Findings, Replicate
+from examples.ankle_fracture.items import Items, items_of
+from examples.ankle_fracture.predictions import write_predictions
+from examples.ankle_fracture.protocol import Protocol
+from examples.ankle_fracture.repetitions import repeated
+from examples.ankle_fracture.report import write_html, write_json
 
 __all__ = ["run"]
 
@@ -22,8 +32,9 @@ def run(config: Config, folder: Path) -> Path:
 
     Args:
         config: Every choice.
-        folder: The run's folder. It receives config.json, the cache, a folder for each network
-            (state, best weights, curves), predictions.csv, roc.csv, report.json, report.html.
+        folder: The run's folder. It receives config.json, the cache, a folder for each seed with
+            one for each network (state, kept weights, curves), predictions.csv, roc.csv,
+            report.json, report.html.
 
     Returns:
         Path of the HTML report.
@@ -33,20 +44,23 @@ def run(config: Config, folder: Path) -> Path:
         seattn.data.DicomError: Files, labels or split are not fit for the study.
     """
     start = time.perf_counter()
+    for name in config.models:  # errors come before anything is made
+        networks.find(name)
+        weights = config.weights_of(name)
+        if weights is not None and not weights.is_file():
+            raise ValueError(f"`weights` of {name} (='{weights}') is no file.")
     folder.mkdir(parents=True, exist_ok=True)
     _refuse_another_run(config, folder)
-    cohort = gather(config, folder)
-    _claim(config, cohort, folder)
-    print(*cohort.flow(), sep="\n", flush=True)
-    results = {name: compete(name, config, cohort, folder / name) for name in config.models}
-    pixels = linear_baseline(cohort.train, cohort.test, classes=len(cohort.class_names))
-    baseline = evaluate(pixels, cohort)
-    print(f"\nLogistic regression on the same pixels\n{baseline}", flush=True)
-
-    findings = Findings(config, cohort, results, pixels, baseline, time.perf_counter() - start)
-    write_predictions(
-        {name: r.probabilities for name, r in results.items()}, cohort, folder / "predictions.csv"
+    replicates = tuple(_replicate(config, folder, *each) for each in _cohorts(config, folder))
+    runs = [each.levels for each in replicates]
+    findings = Findings(
+        config,
+        replicates,
+        compare(runs[0], seed=config.seed) if config.inference else [],
+        repeated(runs, redrawn=config.images is None) if len(runs) > 1 else [],
+        time.perf_counter() - start,
     )
+    write_predictions(replicates, folder / "predictions.csv")
     write_roc(findings.roc(), folder / "roc.csv")
     write_json(findings, folder / "report.json")
     write_html(findings, folder / "report.html")
@@ -57,6 +71,37 @@ def run(config: Config, folder: Path) -> Path:
     )
     print(f"\nReport: {folder / 'report.html'} ({findings.seconds:.0f} s)")
     return folder / "report.html"
+
+
+def _cohorts(config: Config, folder: Path) -> Iterator[tuple[int, Cohort]]:
+    """The images of each seed: other patients of the phantom, the same split of your own."""
+    seeds = range(config.seed, config.seed + config.seeds)
+    if config.images is None:
+        for seed in seeds:
+            yield seed, gather(replace(config, seed=seed), folder)
+    else:
+        cohort = gather(config, folder)
+        for seed in seeds:
+            yield seed, cohort
+
+
+def _replicate(config: Config, folder: Path, seed: int, cohort: Cohort) -> Replicate:
+    own = folder / f"seed{seed}"
+    own.mkdir(exist_ok=True)
+    _claim(config, cohort, own / "cohort.txt")
+    configuration.save(config, folder / "config.json")
+    items = items_of(cohort.parts, config, seed=seed)
+    print(*cohort.flow(), sep="\n", flush=True)
+    print("items:", ", ".join(f"{len(part)} {name}" for name, part in items.items()), flush=True)
+    results = {
+        name: compete(name, config, cohort, items, own / name, seed=seed) for name in config.models
+    }
+    pixels = linear_baseline(cohort.train, cohort.test, classes=len(cohort.class_names))
+    images = Items(cohort.test, Protocol.sound(), training=False, seed=seed)
+    cases = levels(pixels, images, config)["image"]
+    baseline = report_of(cases, cohort.class_names)
+    print(f"\nLogistic regression on the same pixels\n{baseline}", flush=True)
+    return Replicate(seed, cohort, items, results, pixels, baseline)
 
 
 def _refuse_another_run(config: Config, folder: Path) -> None:
@@ -73,13 +118,14 @@ def _refuse_another_run(config: Config, folder: Path) -> None:
         )
 
 
-def _claim(config: Config, cohort: Cohort, folder: Path) -> None:
+def _claim(config: Config, cohort: Cohort, path: Path) -> None:
     """Makes the folder this run's own; what was trained on other images is not gone on with."""
-    path = folder / "cohort.txt"
-    if path.exists() and path.read_text() != cohort.digest:
+    files = [config.weights_of(name) for name in config.models]
+    claim = [cohort.digest, *(sha256(file.read_bytes()).hexdigest() for file in files if file)]
+    if path.exists() and path.read_text().split() != claim:
         raise ValueError(
-            f"images, labels or pseudonyms have changed since the run in '{folder}' began, and its "
-            "networks may know what are test patients now: give another --out."
+            "images, labels, pseudonyms or weights have changed since the run in "
+            f"'{path.parent}' began, and its networks may know what are test patients now: give "
+            "another --out."
         )
-    path.write_text(cohort.digest)
-    configuration.save(config, folder / "config.json")
+    path.write_text("\n".join(claim))

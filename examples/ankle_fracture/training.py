@@ -16,9 +16,9 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from examples.ankle_fracture.config import Config
-from seattn.data import DicomDataset, RandomAffine, RandomContrast, RandomFlip, RandomNoise, augment
+from examples.ankle_fracture.items import Items
 
-__all__ = ["Epoch", "fit", "predict"]
+__all__ = ["Epoch", "class_weights", "fit", "kept", "predict"]
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Epoch:
 
 
 def fit(
-    network: nn.Module, config: Config, train: DicomDataset, val: DicomDataset, folder: Path
+    network: nn.Module, config: Config, train: Items, val: Items, folder: Path, *, seed: int
 ) -> list[Epoch]:
-    """Trains in place and leaves the network with the weights of its best validation epoch.
+    """Trains in place and leaves the network with the weights that the protocol keeps.
 
     Adam with cross entropy; the step size is divided by 10 after more than ``config.patience``
     epochs without a better validation loss. Order and augmentation depend on (seed, epoch, image)
@@ -45,12 +45,13 @@ def fit(
     that was not.
 
     Args:
-        network: Freshly drawn weights.
+        network: Before the first step.
         config: The run's choices.
-        train: Augmented anew in every epoch.
-        val: Never augmented; picks the epoch and drives the schedule.
-        folder: Where ``state.safetensors``, ``best.safetensors`` and ``curves.csv`` go; a state
-            found there is resumed.
+        train: Items to learn from.
+        val: Items that drive the schedule and, if the protocol says so, choose the epoch.
+        folder: Where ``state.safetensors``, the kept weights (``best.safetensors`` or
+            ``last.safetensors``) and ``curves.csv`` go; a state found there is resumed.
+        seed: Draws what the network itself draws at random, such as dropout.
 
     Returns:
         The curves.
@@ -62,80 +63,86 @@ def fit(
     schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
         optimizer, factor=0.1, patience=config.patience, threshold=0
     )
-    transforms = (
-        RandomFlip(horizontal=config.flips / 2, vertical=config.flips / 2),
-        RandomAffine(rotation=config.rotation, scaling=config.scaling),
-        RandomContrast(config.contrast),
-        RandomNoise(config.noise),
-    )
+    weight = class_weights(config, train)
     # BatchNorm cannot train on a single image: such a last batch is left out.
     lonely = len(train) % config.batch_size == 1
-    batches = train.loader(config.batch_size, shuffle=True, seed=config.seed, drop_last=lonely)
     curves = _resume(network, optimizer, schedule, folder)
     progress = tqdm(
         range(len(curves), config.epochs), initial=len(curves), total=config.epochs, unit="epoch"
     )
     for epoch in progress:
         start = time.perf_counter()
-        torch.manual_seed(config.seed * 100_003 + epoch)
+        torch.manual_seed(seed * 100_003 + epoch)
         network.train()
-        loss_sum, correct, seen = 0.0, 0, 0
-        batches.set_epoch(epoch)
-        for batch in batches:
-            sample = augment(batch, transforms, seed=config.seed, epoch=epoch)
-            image, label = sample.image.to(device), sample.label.to(device)
+        loss_sum, correct, seen, weighed = 0.0, 0, 0, 0.0
+        for batch in train.batches(config.batch_size, epoch=epoch, shuffle=True, drop_last=lonely):
+            image, label = batch.image.to(device), batch.label.to(device)
             logits = network(image)
-            loss = F.cross_entropy(logits, label)
+            loss = F.cross_entropy(logits, label, weight=weight.to(device))
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-            loss_sum += loss.item() * len(label)
+            weighs = float(weight[batch.label].sum())
+            loss_sum += loss.item() * weighs
+            weighed += weighs
             seen += len(label)
             correct += int((logits.argmax(1) == label).sum())
-        val_loss, val_accuracy = _score(network, val)
+        val_loss, val_accuracy = _score(network, val, weight)
         rate = optimizer.param_groups[0]["lr"]
         schedule.step(val_loss)
         row = Epoch(
             epoch=epoch + 1,
             learning_rate=rate,
-            train_loss=loss_sum / seen,
+            train_loss=loss_sum / weighed,
             train_accuracy=correct / seen,
             val_loss=val_loss,
             val_accuracy=val_accuracy,
             seconds=time.perf_counter() - start,
         )
-        best = not curves or val_loss < min(past.val_loss for past in curves)
         curves.append(row)
-        if best:
-            _save(
-                dict(network.state_dict()), {"epoch": str(epoch + 1)}, folder / "best.safetensors"
-            )
+        if kept(config, curves) == row:
+            facts = {"epoch": str(epoch + 1)}
+            _save(dict(network.state_dict()), facts, _kept_file(config, folder))
         _save_state(network, optimizer, schedule, curves, folder)
         _write_curves(curves, folder / "curves.csv")
         progress.set_postfix(train=f"{row.train_loss:.3f}", val=f"{val_loss:.3f}", refresh=False)
-    network.load_state_dict(_load(folder / "best.safetensors")[0])
+    network.load_state_dict(_load(_kept_file(config, folder))[0])
     return curves
 
 
+def kept(config: Config, curves: list[Epoch]) -> Epoch:
+    """The epoch whose weights the protocol keeps: the last, or the first of the lowest loss."""
+    return curves[-1] if config.checkpoint == "last" else min(curves, key=lambda row: row.val_loss)
+
+
+def class_weights(config: Config, train: Items) -> torch.Tensor:
+    """The weight of each class in the cross entropy, (K,): 1, or n / (K n_k)."""
+    counts = torch.bincount(torch.tensor(train.labels)).float()
+    if config.class_weights == "none":
+        return torch.ones_like(counts)
+    return counts.sum() / (len(counts) * counts)
+
+
 @torch.inference_mode()
-def predict(network: nn.Module, dataset: DicomDataset, *, batch_size: int = 64) -> torch.Tensor:
-    """Logits of every image of ``dataset``, in its order, in evaluation mode.
+def predict(network: nn.Module, items: Items, *, batch_size: int = 64) -> torch.Tensor:
+    """Logits of every item, in its order, in evaluation mode.
 
     Returns:
         (N, K) float32 on the CPU.
     """
     device = next(network.parameters()).device
     network.eval()
-    return torch.cat(
-        [network(batch.image.to(device)).cpu() for batch in dataset.loader(batch_size)]
-    )
+    return torch.cat([network(b.image.to(device)).cpu() for b in items.batches(batch_size)])
 
 
-def _score(network: nn.Module, dataset: DicomDataset) -> tuple[float, float]:
-    logits = predict(network, dataset)
-    labels = torch.tensor([row.label for row in dataset.index.rows])
+def _score(network: nn.Module, items: Items, weight: torch.Tensor) -> tuple[float, float]:
+    logits, labels = predict(network, items), torch.tensor(items.labels)
     accuracy = (logits.argmax(1) == labels).double().mean()
-    return float(F.cross_entropy(logits, labels)), float(accuracy)
+    return float(F.cross_entropy(logits, labels, weight=weight)), float(accuracy)
+
+
+def _kept_file(config: Config, folder: Path) -> Path:
+    return folder / f"{config.checkpoint}.safetensors"
 
 
 def _save(tensors: dict[str, torch.Tensor], facts: dict[str, str], path: Path) -> None:

@@ -33,6 +33,6 @@ def test_arms_start_where_the_plain_network_stands_or_do_not(tmp_path, monkeypat
 
 @pytest.mark.parametrize("arm", identity_insertion.ARMS)
 def test_every_arm_has_its_blocks(arm):
-    network = identity_insertion.NETWORKS["resnet_small"].build(in_chans=1, num_classes=2)
+    network = identity_insertion.find("resnet_small").build(in_chans=1, num_classes=2)
     assert isinstance(identity_insertion.with_arm(network, arm), nn.Module)
     assert len(remove_attention(network)) == (0 if arm == "plain" else 4)

@@ -12,14 +12,14 @@ import pytest
 import torch
 
 import seattn
-from examples.ankle_fracture import study, training
+from examples.ankle_fracture import items, study, training
 from examples.ankle_fracture.__main__ import main, parse
 from examples.ankle_fracture.baseline import linear_baseline
 from examples.ankle_fracture.cohort import gather
 from examples.ankle_fracture.config import PRESETS, load, save
 from examples.ankle_fracture.evaluation import roc_points
 from examples.ankle_fracture.explanation import agreement
-from examples.ankle_fracture.networks import NETWORKS
+from examples.ankle_fracture.networks import find
 from seattn.data import DicomDataset, DicomError
 from seattn.metrics import roc_auc
 from tests.data.files import write_dicom
@@ -48,7 +48,7 @@ def test_the_run_leaves_what_it_promises(finished):
     assert "http" not in page.replace("http://www.w3.org", "")  # nothing is loaded from elsewhere
     assert load(finished / "config.json") == TINY
     for name in ("best.safetensors", "curves.csv"):
-        assert (finished / "se_resnet_small" / name).stat().st_size > 0
+        assert (finished / "seed0" / "se_resnet_small" / name).stat().st_size > 0
     with (finished / "predictions.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {row["part"] for row in rows} == {"val", "test"}
@@ -73,20 +73,20 @@ def test_report_metrics_follow_from_the_predictions(finished):
 
 def test_an_interrupted_run_ends_with_the_same_weights(finished, tmp_path, monkeypatch):
     shutil.copytree(finished / PHANTOM, tmp_path / PHANTOM)
-    whole = training.augment
+    whole = items.augment
 
     def stop_in_the_second_epoch(*args, epoch, **kwargs):
-        if epoch == 1:
+        if epoch == 2:  # the first is 1: 0 is an image that stays as it is
             raise KeyboardInterrupt
         return whole(*args, epoch=epoch, **kwargs)
 
-    monkeypatch.setattr(training, "augment", stop_in_the_second_epoch)
+    monkeypatch.setattr(items, "augment", stop_in_the_second_epoch)
     with pytest.raises(KeyboardInterrupt):
         study.run(TINY, tmp_path)
-    monkeypatch.setattr(training, "augment", whole)
+    monkeypatch.setattr(items, "augment", whole)
     study.run(TINY, tmp_path)
     first, second = (
-        folder / "se_resnet_small/state.safetensors" for folder in (finished, tmp_path)
+        folder / "seed0/se_resnet_small/state.safetensors" for folder in (finished, tmp_path)
     )
     tensors = [training._load(path)[0] for path in (first, second)]
     assert tensors[0].keys() == tensors[1].keys()
@@ -182,7 +182,7 @@ def test_colour_images_go_through_with_a_network_of_three_channels(tmp_path):
     facts = json.loads((run / "report.json").read_text())
     assert facts["class_names"] == ["green", "red"]
     assert facts["baseline"]["test"]["estimates"]["roc_auc"]["value"] == 1
-    (weights, _) = training._load(run / "se_resnet_small" / "best.safetensors")
+    (weights, _) = training._load(run / "seed0" / "se_resnet_small" / "best.safetensors")
     assert weights["conv1.weight"].shape[1] == 3
 
 
@@ -344,7 +344,7 @@ def test_the_quick_cohort_has_the_papers_counts(region_of_interest):
 
 
 def test_an_untrained_network_does_not_beat_the_controls(region_of_interest):
-    entry = NETWORKS["se_resnet_small"]
+    entry = find("se_resnet_small")
     network = entry.build(in_chans=1, num_classes=2).eval()
     cohort = region_of_interest
     found = agreement(network, entry.target_layer, cohort.train, cohort.test, seed=0)
@@ -356,7 +356,7 @@ def test_an_untrained_network_does_not_beat_the_controls(region_of_interest):
 
 
 def test_too_coarse_maps_and_too_few_patients_are_not_scored(finished):
-    network = NETWORKS["se_resnet_small"].build(in_chans=1, num_classes=2).eval()
+    network = find("se_resnet_small").build(in_chans=1, num_classes=2).eval()
     cohort = gather(TINY, finished)
     few = agreement(network, "layer3", cohort.train, cohort.test, seed=0)
     assert few.reason == "1 patients are too few for an interval, 5 are needed"
