@@ -63,6 +63,9 @@ def main() -> None:
         if choices.record:
             with choices.record.open("a") as file:
                 file.writelines(json.dumps(row) + "\n" for row in rows)
+        if rounds is not None and rounds.interrupted:
+            print("interrupted: the whole rounds of the last case are kept")
+            break
 
 
 def parse() -> argparse.Namespace:
@@ -79,7 +82,7 @@ def parse() -> argparse.Namespace:
     usual = ["eager", "compiled", "CUDA graphs", "max-autotune"] if cuda else ["eager", "compiled"]
     add("--device", choices=("cuda", "cpu"), default="cuda" if cuda else "cpu")
     add("--work", nargs="+", choices=("train", "infer"), default=["train", "infer"])
-    add("--networks", nargs="+", choices=NETWORKS, default=["se_resnet50", "resnet50"])
+    add("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     add("--libraries", nargs="+", choices=libraries, default=libraries)
     add("--modes", nargs="+", choices=modes, default=usual, metavar="MODE", help=", ".join(modes))
     add("--dtypes", nargs="+", choices=DTYPES, default=["bf16"] if cuda else ["fp32"])
@@ -101,6 +104,7 @@ def parse() -> argparse.Namespace:
     if choices.quick:
         choices.rounds, choices.window, choices.tolerance = 2, 0.01, float("inf")
         choices.batches, choices.sizes, choices.modes = [2], [64], ["eager"]
+        choices.networks = ["se_resnet50", "resnet50"]
     return choices
 
 

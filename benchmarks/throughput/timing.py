@@ -34,6 +34,7 @@ class Rounds:
         iterations: Steps in a window.
         sentinels: Seconds of the large matrix product and of the large copy at the round's start.
         dropped: Rounds that a sentinel has found disturbed.
+        interrupted: Whether somebody stopped the run; its whole rounds are here.
     """
 
     seconds: dict[str, list[float]]
@@ -41,6 +42,7 @@ class Rounds:
     iterations: dict[str, int]
     sentinels: list[tuple[float, float]] = field(default_factory=list)
     dropped: list[int] = field(default_factory=list)
+    interrupted: bool = False
 
     def kept(self, name: str, *, cpu: bool = False) -> list[float]:
         """Times of a contestant in the rounds that count."""
@@ -86,7 +88,7 @@ def run_rounds(
                 result.seconds[name].append(seconds)
                 result.cpu_seconds[name].append(cpu)
     except KeyboardInterrupt:
-        print("interrupted: the whole rounds are kept")
+        result.interrupted = True
     result.dropped = _disturbed(result.sentinels, tolerance)
     return result
 

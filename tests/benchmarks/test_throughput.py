@@ -100,6 +100,7 @@ def test_disturbed_rounds_are_dropped_and_interrupted_ones_forgotten(monkeypatch
         {"a": step, "b": lambda: None}, device="cpu", rounds=10**6, window=0, tolerance=0.1
     )
     assert rounds.dropped == [2]
+    assert rounds.interrupted
     assert len(rounds.seconds["a"]) == len(rounds.seconds["b"]) == len(rounds.sentinels) > 4
     assert len(rounds.kept("a")) == len(rounds.seconds["a"]) - 1
 
