@@ -21,7 +21,7 @@ from seattn.metrics.figures import (
     label_axes,
     new_figure,
 )
-from seattn.metrics.inputs import Flags, as_patients, binary_scores
+from seattn.metrics.inputs import Flags, as_patients, binary_scores, check_threshold
 from seattn.metrics.patient_bootstrap import bootstrap
 from seattn.metrics.proportion import share_estimate
 
@@ -217,12 +217,13 @@ def _thresholds(
     if threshold is None:
         return {}
     if not isinstance(threshold, Mapping):
-        return dict.fromkeys(models, threshold)
-    for name in threshold:
+        threshold = dict.fromkeys(models, threshold)
+    for name, value in threshold.items():
         if name not in models:
             raise ValueError(
                 f"`threshold` names {name!r}, which is no model; choose from {list(models)}."
             )
+        check_threshold(value)
     return threshold
 
 

@@ -4,6 +4,7 @@ Lists, numpy arrays and torch tensors (any device, any dtype, with or without a 
 numpy arrays of int64 labels and float64 scores, or an error that names the argument.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ __all__ = [
     "binary_scores",
     "check_level",
     "check_probabilities",
+    "check_threshold",
     "class_scores",
     "column_scores",
     "flags",
@@ -108,6 +110,12 @@ def check_level(level: float) -> None:
         raise ValueError(f"`level` (={level}) must be between 0 and 1, for example 0.95.")
 
 
+def check_threshold(threshold: float) -> None:
+    """Refuse a threshold of nan, with which every score would be negative."""
+    if math.isnan(threshold):
+        raise ValueError(f"`threshold` (={threshold}) must be a number.")
+
+
 def check_probabilities(scores: Scores) -> None:
     """Refuse scores outside [0, 1], and rows of (N, K) scores that do not sum to 1.
 
@@ -142,14 +150,16 @@ def as_scores(y_score: npt.ArrayLike, *, columns: int | None) -> Scores:
 
 def as_identifiers(name: str, values: npt.ArrayLike, cases: int) -> npt.NDArray[Any]:
     """Identifiers of cases, (N,), all numbers or all strings, none missing."""
-    identifiers = _numpy(values)
+    # Of a list of names numpy makes strings, and of nan among them a patient called "nan".
+    listed = np.array(values, dtype=object) if isinstance(values, list | tuple) else None
+    identifiers = _numpy(values) if listed is None or listed.ndim != 1 else listed
     if identifiers.shape != (cases,):
         raise ValueError(
             f"`{name}` has shape {identifiers.shape}; one identifier per case, shape ({cases},), "
             "is needed."
         )
     try:
-        missing = _missing(identifiers.astype(object))
+        missing = _missing(identifiers.astype(object)) | (identifiers.astype(object) == "")
         if not missing.any():
             np.unique(identifiers)
     except TypeError as error:
@@ -161,7 +171,7 @@ def as_identifiers(name: str, values: npt.ArrayLike, cases: int) -> npt.NDArray[
             f"`{name}` is missing for {missing.sum()} cases, the first at index "
             f"{np.flatnonzero(missing)[0]}; leave those cases out or give them identifiers."
         )
-    return identifiers
+    return identifiers if listed is None else np.asarray(values)
 
 
 def as_patients(patients: npt.ArrayLike, cases: int) -> Labels:

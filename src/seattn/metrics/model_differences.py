@@ -12,7 +12,13 @@ from seattn.metrics.cases import as_cases
 from seattn.metrics.clusters import count
 from seattn.metrics.comparison import Comparison
 from seattn.metrics.crossed import crossed_estimate, trainings
-from seattn.metrics.inputs import Labels, Scores, check_level, check_probabilities
+from seattn.metrics.inputs import (
+    Labels,
+    Scores,
+    check_level,
+    check_probabilities,
+    check_threshold,
+)
 from seattn.metrics.mcnemar import mcnemar_test
 from seattn.metrics.model_comparison import ModelComparison, ModelDifference
 from seattn.metrics.multiple_testing import holm
@@ -117,6 +123,9 @@ def compare_models(
     points = _points(threshold, list(scores))
     labels, codes, models = _models(y_true, scores, patients)
     at = {name: p.threshold if isinstance(p, OperatingPoint) else p for name, p in points.items()}
+    for value in at.values():
+        if value is not None:
+            check_threshold(value)
     for model, rows in models.items():
         if any(needs_probabilities(name, at[model]) for name in names):
             _check(model, rows)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seattn.metrics.fingerprints import fingerprint
-from seattn.metrics.inputs import Labels, as_patients, as_scores, binary_scores
+from seattn.metrics.inputs import Labels, as_patients, as_scores, binary_scores, check_threshold
 
 __all__ = ["OperatingPoint", "choose_threshold", "threshold_in_range"]
 
@@ -49,6 +49,10 @@ class OperatingPoint:
     n_patients: int | None
     fitted_on: str
     fingerprint: str
+
+    def __post_init__(self) -> None:
+        """Refuse a threshold of nan."""
+        check_threshold(self.threshold)
 
     def apply(self, y_score: npt.ArrayLike) -> Labels:
         """Predicted labels (N,) of scores (N,): 1 from the threshold on, compared in float64."""

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from seattn.metrics.count_metrics import COUNT_METRICS, TableMetric, Weighted, benefit, ratio
 from seattn.metrics.decision import check_acting
-from seattn.metrics.inputs import Flags, Labels, Scores, check_probabilities
+from seattn.metrics.inputs import Flags, Labels, Scores, check_probabilities, check_threshold
 from seattn.metrics.weighted_line import weighted_line
 from seattn.metrics.weighted_probabilities import weighted_brier, weighted_log_loss, weighted_skill
 
@@ -67,6 +67,7 @@ def weighted_metric(
     if name in _OF_PROBABILITIES:
         return _OF_PROBABILITIES[name](positive, scores, codes)
     at = 0.5 if threshold is None else threshold
+    check_threshold(at)
     if name == "net_benefit":
         check_acting("threshold", at)
         return weighted_counts(benefit(at), positive, scores >= at, codes)
