@@ -72,8 +72,7 @@ def repeated(runs: Sequence[Levels], *, redrawn: bool) -> list[Repeated]:
         for metric in metrics_of(of_first[level])
         for who in networks_and_pairs
     ]
-    differences = [row.p_value if row.second else math.nan for row in rows]
-    adjusted = holm(differences)
+    adjusted = holm([row.p_value for row in rows])
     return [Repeated(**vars(row) | {"p_holm": p}) for row, p in zip(rows, adjusted, strict=True)]
 
 
