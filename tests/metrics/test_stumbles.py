@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from seattn.metrics import (
     OperatingPoint,
@@ -65,3 +66,14 @@ def test_numbers_of_numpy_go_to_json():
         y_true=Y, y_score=A, seed=np.int64(3), prevalence=np.float32(0.1), resamples=100
     )
     assert json.loads(report.to_json())["prevalence"] == pytest.approx(0.1)
+
+
+def test_an_operating_point_is_marked_like_its_threshold():
+    point = choose_threshold(y_true=Y, y_score=A)
+    figures = [
+        plot_roc(y_true=Y, y_score={"a": A, "b": B}, threshold={"a": each}, resamples=100)
+        for each in (point, point.threshold)
+    ]
+    legends = [[text.get_text() for text in figure.findobj(Text)] for figure in figures]
+    assert legends[0] == legends[1]
+    assert any("sensitivity" in text for text in legends[0])

@@ -22,6 +22,7 @@ from seattn.metrics.figures import (
     new_figure,
 )
 from seattn.metrics.inputs import Flags, as_patients, binary_scores, check_threshold
+from seattn.metrics.operating_points import OperatingPoint
 from seattn.metrics.patient_bootstrap import bootstrap
 from seattn.metrics.proportion import share_estimate
 
@@ -32,13 +33,15 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_pr", "plot_roc"]
 
+Threshold = float | OperatingPoint
+
 
 def plot_roc(
     *,
     y_true: npt.ArrayLike,
     y_score: npt.ArrayLike | Mapping[str, npt.ArrayLike],
     patients: npt.ArrayLike | None = None,
-    threshold: float | Mapping[str, float] | None = None,
+    threshold: Threshold | Mapping[str, Threshold] | None = None,
     level: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
@@ -57,7 +60,7 @@ def plot_roc(
         patients: The patient of each case, numbers or strings; ``None`` takes the cases for
             independent.
         threshold: Scores from here on are positive: the operating point to mark, of all models or
-            of those named. ``None`` marks none.
+            of those named; a number or an ``OperatingPoint``. ``None`` marks none.
         level: Confidence level of the band and of the intervals.
         resamples: As in ``roc_band``.
         seed: As in ``roc_band``.
@@ -212,19 +215,21 @@ def _square(x: str, y: str) -> "tuple[Figure, Axes]":
 
 
 def _thresholds(
-    threshold: float | Mapping[str, float] | None, models: Mapping[str, npt.ArrayLike]
+    threshold: Threshold | Mapping[str, Threshold] | None, models: Mapping[str, npt.ArrayLike]
 ) -> Mapping[str, float]:
     if threshold is None:
         return {}
     if not isinstance(threshold, Mapping):
         threshold = dict.fromkeys(models, threshold)
-    for name, value in threshold.items():
+    found = {}
+    for name, given in threshold.items():
         if name not in models:
             raise ValueError(
                 f"`threshold` names {name!r}, which is no model; choose from {list(models)}."
             )
-        check_threshold(value)
-    return threshold
+        found[name] = given.threshold if isinstance(given, OperatingPoint) else given
+        check_threshold(found[name])
+    return found
 
 
 def _shares(
