@@ -238,7 +238,7 @@ def _columns(y_score: npt.ArrayLike) -> Scores:
     if scores.ndim != 2 or scores.shape[1] < 2:
         raise ValueError(
             f"`y_score` has shape {scores.shape}; one score per case and class, shape (N, K) "
-            "with K of 2 or more, is needed here."
+            "with K of 2 or more, is needed here; of a single column pass (N,), e.g. squeeze(1)."
         )
     return scores
 
