@@ -86,10 +86,10 @@ def _prepare(
     )
     try:
         weights = weights_of(network, in_chans=case.in_chans)
-    except ImportError as error:
-        yield from (Entry(each, absent=str(error)) for each in contestants)
+        reference, rounding = _yardstick(network, weights, batch, case, device)
+    except (ImportError, RuntimeError) as error:  # not installed, or too large for the memory
+        yield from (Entry(each, absent=f"no reference: {error}") for each in contestants)
         return
-    reference, rounding = _yardstick(network, weights, batch, case, device)
     for contestant in contestants:
         entry = Entry(contestant, rounding=rounding)
         try:

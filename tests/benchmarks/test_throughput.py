@@ -152,7 +152,7 @@ def test_an_exported_graph_gives_the_same_logits(runtime):
     logits = EXPORTS[runtime](net, batch)()
     with torch.inference_mode():
         torch.testing.assert_close(logits, net(batch.images), rtol=1e-4, atol=1e-5)
-    with pytest.raises(ValueError, match="fp32 on a CPU"):
+    with pytest.raises(ValueError, match="in fp32, not in bf16"):
         EXPORTS[runtime](net, make_batch(batch=1, in_chans=3, size=16, dtype="bf16", device="cpu"))
 
 
@@ -172,6 +172,24 @@ def test_what_cannot_take_part_is_absent_with_its_reason(monkeypatch):
     assert entries[1].absent == "ImportError: it is not installed"
     assert "does not train" in entries[2].absent
     assert list(rounds.seconds) == ["ours tiny, eager"]
+
+
+def test_without_a_reference_nobody_takes_part(monkeypatch):
+    def too_large(*args, **kwargs):
+        raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr(case_module, "reference_numbers", too_large)
+    small = {"tiny": {"ours": lambda in_chans: Tiny()}}
+    monkeypatch.setattr(contestants, "NETWORKS", small)
+    monkeypatch.setattr(case_module, "NETWORKS", small)
+    monkeypatch.setattr(contestants, "load_weights", nn.Module.load_state_dict)
+    (entry,), rounds = run_case(
+        Case("infer", "fp32", 2, 3, 16),
+        [Contestant("tiny", "ours", "eager")],
+        Method("cpu", rounds=2, window=0, tolerance=9),
+    )
+    assert entry.absent == "no reference: no room"
+    assert rounds is None
 
 
 def missing(in_chans):

@@ -46,6 +46,12 @@ def test_names_and_numbers_in_one_list_are_an_error():
         Predictions().update(y_true=Y, y_score=A, patients=("1", 1, 2, 3))
 
 
+def test_large_numbers_beside_a_fraction_do_not_become_one_patient():
+    with pytest.raises(ValueError, match="`patients` holds numbers too large"):
+        share_interval([1, 0, 1], patients=[2**60 + 1, 2**60 + 2, 3.5])
+    assert share_interval([1, 0, 1], patients=[2**60 + 1, 2**60 + 2, 3]).n_patients == 3
+
+
 def test_a_threshold_of_nan_is_an_error():
     point = choose_threshold(y_true=Y, y_score=A).to_dict()
     for call in (

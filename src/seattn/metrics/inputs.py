@@ -158,8 +158,9 @@ def as_identifiers(name: str, values: npt.ArrayLike, cases: int) -> npt.NDArray[
             f"`{name}` has shape {identifiers.shape}; one identifier per case, shape ({cases},), "
             "is needed."
         )
+    objects = identifiers.astype(object)
     try:
-        missing = _missing(identifiers.astype(object)) | (identifiers.astype(object) == "")
+        missing = _missing(objects) | (objects == "")
         if not missing.any():
             np.unique(identifiers)
     except TypeError as error:
@@ -171,7 +172,12 @@ def as_identifiers(name: str, values: npt.ArrayLike, cases: int) -> npt.NDArray[
             f"`{name}` is missing for {missing.sum()} cases, the first at index "
             f"{np.flatnonzero(missing)[0]}; leave those cases out or give them identifiers."
         )
-    return identifiers if listed is None else np.asarray(values)
+    if listed is None:
+        return identifiers
+    converted = np.asarray(values)
+    if len(np.unique(converted)) < len(np.unique(listed)):
+        raise ValueError(f"`{name}` holds numbers too large for float64; convert them with str().")
+    return converted
 
 
 def as_patients(patients: npt.ArrayLike, cases: int) -> Labels:
