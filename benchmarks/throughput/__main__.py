@@ -82,7 +82,7 @@ def parse() -> argparse.Namespace:
     usual = ["eager", "compiled", "CUDA graphs", "max-autotune"] if cuda else ["eager", "compiled"]
     add("--device", choices=("cuda", "cpu"), default="cuda" if cuda else "cpu")
     add("--work", nargs="+", choices=("train", "infer"), default=["train", "infer"])
-    add("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    add("--networks", nargs="+", choices=NETWORKS, help="(default: all)")
     add("--libraries", nargs="+", choices=libraries, default=libraries)
     add("--modes", nargs="+", choices=modes, default=usual, metavar="MODE", help=", ".join(modes))
     add("--dtypes", nargs="+", choices=DTYPES, default=["bf16"] if cuda else ["fp32"])
@@ -98,13 +98,14 @@ def parse() -> argparse.Namespace:
         help="rounds whose sentinel is off its median by more are dropped (default %(default)s)",
     )
     add("--threads", type=int, default=1, help="of the host (default 1)")
-    add("--quick", action="store_true", help="two rounds of the smallest case: does it run?")
+    add("--quick", action="store_true", help="two rounds, eager, batch 2, 64 pixels: does it run?")
     add("--record", type=Path, metavar="FILE", help="append rows to a JSONL file, case by case")
     choices = parser.parse_args()
     if choices.quick:
         choices.rounds, choices.window, choices.tolerance = 2, 0.01, float("inf")
         choices.batches, choices.sizes, choices.modes = [2], [64], ["eager"]
-        choices.networks = ["se_resnet50", "resnet50"]
+        choices.networks = choices.networks or ["se_resnet50", "resnet50"]
+    choices.networks = choices.networks or list(NETWORKS)
     return choices
 
 

@@ -14,7 +14,7 @@ from benchmarks.throughput import case as case_module
 from benchmarks.throughput import contestants, timing
 from benchmarks.throughput.case import Case, Method, run_case
 from benchmarks.throughput.checks import allowed, deviations, numbers, reference_numbers
-from benchmarks.throughput.contestants import Contestant
+from benchmarks.throughput.contestants import NETWORKS, Contestant
 from benchmarks.throughput.export import EXPORTS
 from benchmarks.throughput.steps import infer, make_batch, trainer
 from benchmarks.throughput.timing import paired_ratio, run_rounds
@@ -194,3 +194,13 @@ def test_without_a_reference_nobody_takes_part(monkeypatch):
 
 def missing(in_chans):
     raise ImportError("it is not installed")
+
+
+def test_quick_keeps_the_networks_that_are_asked_for(monkeypatch):
+    def networks(*arguments):
+        monkeypatch.setattr(sys, "argv", ["throughput", *arguments])
+        return command.parse().networks
+
+    assert networks("--quick", "--networks", "efficientnet_b5") == ["efficientnet_b5"]
+    assert networks("--quick") == ["se_resnet50", "resnet50"]
+    assert networks() == list(NETWORKS)
