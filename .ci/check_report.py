@@ -20,9 +20,8 @@ checks = {
     "197, 66 and 66 patients": [part["patients"] for part in facts["parts"]] == [197, 66, 66],
     f"test ROC AUC of the SE network at least 0.85: {study:.3f}": study >= 0.85,
     f"logistic regression on the pixels below 0.75: {linear:.3f}": linear < 0.75,
-    "the page is self-contained": page.count('src="data:')
-    == len(re.findall(r"\b(src|href)=", page))
-    > 0,
+    "the page is self-contained": page.count('src="data:') > 0
+    and not re.search(r'\b(src|href)="(?!data:|#)', page),
     "it says that it is not for diagnosis": "not for diagnosis" in page,
     "predictions, curves and weights lie beside it": all(
         (folder / name).stat().st_size > 0

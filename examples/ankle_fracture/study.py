@@ -22,7 +22,7 @@ from examples.ankle_fracture.items import Items, items_of
 from examples.ankle_fracture.predictions import write_predictions
 from examples.ankle_fracture.protocol import Protocol
 from examples.ankle_fracture.repetitions import repeated
-from examples.ankle_fracture.report import write_html, write_json
+from examples.ankle_fracture.report import write_report
 
 __all__ = ["run"]
 
@@ -62,8 +62,7 @@ def run(config: Config, folder: Path) -> Path:
     )
     write_predictions(replicates, folder / "predictions.csv")
     write_roc(findings.roc(), folder / "roc.csv")
-    write_json(findings, folder / "report.json")
-    write_html(findings, folder / "report.html")
+    write_report(findings, folder)
     print(
         "\nThis run leaves out",
         *(f"- {line}" for line in configuration.leaves_out(config)),

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import base64
+import math
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
-__all__ = ["figure", "items", "number", "page", "paragraph", "section", "table"]
+__all__ = [
+    "contents",
+    "figure",
+    "interval",
+    "items",
+    "number",
+    "p_value",
+    "page",
+    "paragraph",
+    "section",
+    "table",
+]
 
 STYLE = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
 
@@ -26,7 +39,17 @@ def page(title: str, body: Iterable[str]) -> str:
 
 def section(title: str, *body: str) -> str:
     """A heading with what belongs to it."""
-    return f"<h2>{escape(title)}</h2>\n" + "\n".join(body)
+    return f'<h2 id="{_anchor(title)}">{escape(title)}</h2>\n' + "\n".join(body)
+
+
+def contents(titles: Iterable[str]) -> str:
+    """Links to the sections of these titles."""
+    links = (f'<li><a href="#{_anchor(title)}">{escape(title)}</a></li>' for title in titles)
+    return "<nav><ol>" + "".join(links) + "</ol></nav>"
+
+
+def _anchor(title: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
 def paragraph(text: str, *, notice: bool = False) -> str:
@@ -62,3 +85,15 @@ def figure(png: bytes, caption: str) -> str:
 def number(value: float) -> str:
     """Three decimals."""
     return f"{value:.3f}"
+
+
+def interval(value: float, low: float, high: float) -> str:
+    """A value with its interval, if it has one."""
+    if math.isnan(low):
+        return number(value)
+    return f"{number(value)} [{number(low)}, {number(high)}]"
+
+
+def p_value(value: float) -> str:
+    """A p value; nothing where there is none."""
+    return "" if math.isnan(value) else number(value)

@@ -1,0 +1,91 @@
+"""The report of a run: one HTML file that needs nothing beside it, and report.json.
+
+Each module here is a part: ``part(findings)`` gives its title, its bricks and its numbers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from examples.ankle_fracture.config import Config
+from examples.ankle_fracture.findings import Findings
+from examples.ankle_fracture.report import (
+    comparisons,
+    heat_maps,
+    html,
+    left_out,
+    making,
+    patients,
+    protocol,
+    repetitions,
+    results,
+    training,
+)
+from examples.ankle_fracture.report.part import Part
+
+__all__ = ["write_report"]
+
+PARTS = (
+    patients,
+    protocol,
+    training,
+    results,
+    comparisons,
+    repetitions,
+    heat_maps,
+    left_out,
+    making,
+)
+NOT_FOR_DIAGNOSIS = (
+    "A worked example of a software library. Not a medical device, not for diagnosis; "
+    "nothing here is evidence about patients."
+)
+
+
+def write_report(findings: Findings, folder: Path) -> None:
+    """Writes report.html for a person and report.json for a program.
+
+    Args:
+        findings: Of the run.
+        folder: Where they go.
+    """
+    parts = [module.part(findings) for module in PARTS]
+    facts: dict[str, Any] = {"config": dataclasses.asdict(findings.config)}
+    for part in parts:
+        if shared := facts.keys() & part.facts.keys():
+            raise ValueError(f"two parts of the report have the facts {', '.join(shared)}.")
+        facts |= part.facts
+    text = json.dumps(_plain(facts), indent=2, allow_nan=False)
+    (folder / "report.json").write_text(text + "\n", encoding="utf-8")
+    (folder / "report.html").write_text(_page(findings, parts), encoding="utf-8")
+
+
+def _page(findings: Findings, parts: list[Part]) -> str:
+    body = [
+        html.paragraph(NOT_FOR_DIAGNOSIS, notice=True),
+        html.paragraph(f"Images: {findings.first.cohort.source}."),
+        html.contents(part.title for part in parts),
+        *(html.section(part.title, *part.body) for part in parts),
+    ]
+    return html.page(_title(findings.config), body)
+
+
+def _title(config: Config) -> str:
+    return "Ankle-fracture study" if config.images is None else "Study of your own images"
+
+
+def _plain(value: object) -> object:
+    """The same in types that JSON has; what is not a finite number is null."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _plain({f.name: getattr(value, f.name) for f in dataclasses.fields(value)})
+    if isinstance(value, dict):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):  # arrays and numbers of numpy and torch
+        return _plain(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
