@@ -24,7 +24,7 @@ from examples.ankle_fracture.protocol import Protocol
 from examples.ankle_fracture.repetitions import repeated
 from examples.ankle_fracture.report import write_report
 
-__all__ = ["run"]
+__all__ = ["investigate", "run"]
 
 
 def run(config: Config, folder: Path) -> Path:
@@ -43,6 +43,21 @@ def run(config: Config, folder: Path) -> Path:
         ValueError: The folder holds a run with other choices, or the images cannot be studied.
         seattn.data.DicomError: Files, labels or split are not fit for the study.
     """
+    findings = investigate(config, folder)
+    write_predictions(findings.replicates, folder / "predictions.csv")
+    write_roc(findings.roc(), folder / "roc.csv")
+    write_report(findings, folder)
+    print(
+        "\nThis run leaves out",
+        *(f"- {line}" for line in configuration.leaves_out(config)),
+        sep="\n",
+    )
+    print(f"\nReport: {folder / 'report.html'} ({findings.seconds:.0f} s)")
+    return folder / "report.html"
+
+
+def investigate(config: Config, folder: Path) -> Findings:
+    """What ``run`` finds, without its report; the arguments and errors are the same."""
     start = time.perf_counter()
     for name in config.models:  # errors come before anything is made
         networks.find(name)
@@ -53,23 +68,13 @@ def run(config: Config, folder: Path) -> Path:
     _refuse_another_run(config, folder)
     replicates = tuple(_replicate(config, folder, *each) for each in _cohorts(config, folder))
     runs = [each.levels for each in replicates]
-    findings = Findings(
+    return Findings(
         config,
         replicates,
         compare(runs[0], seed=config.seed) if config.inference else [],
         repeated(runs, redrawn=config.images is None) if len(runs) > 1 else [],
         time.perf_counter() - start,
     )
-    write_predictions(replicates, folder / "predictions.csv")
-    write_roc(findings.roc(), folder / "roc.csv")
-    write_report(findings, folder)
-    print(
-        "\nThis run leaves out",
-        *(f"- {line}" for line in configuration.leaves_out(config)),
-        sep="\n",
-    )
-    print(f"\nReport: {folder / 'report.html'} ({findings.seconds:.0f} s)")
-    return folder / "report.html"
 
 
 def _cohorts(config: Config, folder: Path) -> Iterator[tuple[int, Cohort]]:

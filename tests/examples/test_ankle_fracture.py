@@ -23,20 +23,7 @@ from examples.ankle_fracture.networks import find
 from seattn.data import DicomDataset, DicomError
 from seattn.metrics import roc_auc
 from tests.data.files import write_dicom
-
-TINY = dataclasses.replace(
-    PRESETS["quick"], patients=24, epochs=2, models=("se_resnet_small",), size=32
-)
-
-
-PHANTOM = "phantom-roi-24-seed0"
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("study")
-    study.run(TINY, folder)
-    return folder
+from tests.examples.conftest import PHANTOM, TINY
 
 
 def test_the_run_leaves_what_it_promises(finished):
