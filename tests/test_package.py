@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import seattn
+from tests.pages import run_page
 
 ROOT = Path(__file__).parents[1]
 HEAVY = (
@@ -82,12 +83,9 @@ def test_readme_shows_its_commands_on_the_first_screen():
         assert command in first_screen
 
 
-def test_readme_python_runs(tmp_path, monkeypatch):
+def test_readme_python_runs_and_prints_what_it_shows(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
-    assert blocks
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), {})
+    run_page("../README.md")
 
 
 @pytest.mark.parametrize("line", (ROOT / "constraints.txt").read_text().splitlines())
