@@ -10,8 +10,11 @@ from pathlib import Path
 import torch
 
 from examples.ankle_fracture.config import PRESETS, Config, tuples
+from examples.ankle_fracture.contestant import assist
 from examples.ankle_fracture.networks import names
+from examples.ankle_fracture.processes import join
 from examples.ankle_fracture.sources import TASKS
+from examples.ankle_fracture.step import PRECISIONS
 from examples.ankle_fracture.study import run
 from seattn.data import DicomError
 
@@ -29,6 +32,7 @@ files. DIR/labels.csv, or the file given with --labels, has the columns
   split     optional: train, val or test; without it patients are divided 60/20/20
   class     optional: what the report calls the label
 
+Under torchrun, networks are trained by all of its processes.
 An interrupted run goes on where it stopped when it is started again with the same arguments.
 """
 
@@ -115,6 +119,19 @@ def parse(arguments: list[str]) -> tuple[Config, Path]:
         default="cuda" if torch.cuda.is_available() else "cpu",
         help="where networks run (default: cuda where there is a GPU; here %(default)s)",
     )
+    add("--precision", choices=list(PRECISIONS), help="of the training (fp32)")
+    add(
+        "--compile",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="train through torch.compile",
+    )
+    add(
+        "--accumulate",
+        type=int,
+        metavar="K",
+        help="pieces in which a batch goes through the network, where it does not fit at once (1)",
+    )
     given = vars(parser.parse_args(arguments))
     for name in ("labels", "boxes", "classes"):
         if given[name] is not None and given["images"] is None:
@@ -141,9 +158,13 @@ def _window(words: list[str], parser: argparse.ArgumentParser) -> tuple[float, f
 
 
 def main() -> None:
-    """Runs the study, or says in one line why it cannot."""
+    """Runs the study, or says in one line why it cannot; under torchrun, its first process does."""
     try:
-        run(*parse(sys.argv[1:]))
+        with join() as processes:
+            if processes.first:
+                run(*parse(sys.argv[1:]), processes)
+            else:
+                assist(processes)
     except (DicomError, ValueError, OSError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:

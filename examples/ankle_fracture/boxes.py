@@ -85,7 +85,9 @@ def _save(path: Path, mask: NDArray[np.uint8]) -> None:
     if path.exists() and np.array_equal(np.load(path), mask):
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.save(path, mask)
+    unfinished = path.with_suffix(".unfinished.npy")  # numpy would append .npy to another name
+    np.save(unfinished, mask)
+    unfinished.replace(path)
 
 
 def _place(root: Path, path: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from examples.ankle_fracture.config import Config
 from examples.ankle_fracture.sources import Source, from_folder, from_phantom
-from seattn.data import DicomDataset, DicomIndex, read_dicom, split_by_patient, split_hash
+from seattn.data import DicomDataset, DicomIndex, IndexRow, read_dicom, split_by_patient, split_hash
 
 __all__ = ["Cohort", "gather"]
 
@@ -47,8 +47,15 @@ class Cohort:
 
     @property
     def digest(self) -> str:
-        """Digest of everything that a run rests on: files, patients, labels, masks and parts."""
-        rows = [(part, asdict(row)) for part, data in self.parts.items() for row in data.index.rows]
+        """Digest of everything that a run rests on: files, patients, labels, masks and parts.
+
+        Of contents, not of where they lie or when they were written: a copied run goes on.
+        """
+        rows = [
+            (part, asdict(row) | {"mtime_ns": 0, "mask": _mask_digest(data.index.root, row)})
+            for part, data in self.parts.items()
+            for row in data.index.rows
+        ]
         return hashlib.blake2b(repr(rows).encode(), digest_size=16).hexdigest()
 
     def labels(self, part: str) -> list[int]:
@@ -125,6 +132,12 @@ def gather(config: Config, folder: Path) -> Cohort:
         source.index_report,
         confounded,
     )
+
+
+def _mask_digest(root: Path, row: IndexRow) -> str | None:
+    if row.mask is None:
+        return None
+    return hashlib.blake2b((root / row.mask).read_bytes(), digest_size=16).hexdigest()
 
 
 def _find(config: Config, folder: Path) -> Source:

@@ -12,6 +12,8 @@ import torch
 
 from examples.ankle_fracture.protocol import PROTOCOLS, Protocol, choices
 from examples.ankle_fracture.sources import TASKS
+from examples.ankle_fracture.state import write_text
+from examples.ankle_fracture.step import PRECISIONS
 
 __all__ = ["PRESETS", "Config", "departures", "leaves_out", "load", "save", "tuples"]
 
@@ -43,6 +45,11 @@ class Config(Protocol):
         seed: Draws the phantom, the split, the weights and the augmentation; repetitions take the
             seeds that follow.
         device: Where the networks run.
+        precision: Of the training: "fp32", or "bf16" or "fp16" by autocast, the latter with scaled
+            gradients. Validation and test are predicted in fp32.
+        compile: Whether training runs through ``torch.compile``.
+        accumulate: Pieces in which a batch goes through the network; its gradient is the same, but
+            batch normalisation takes its statistics from each piece.
     """
 
     preset: str
@@ -60,6 +67,9 @@ class Config(Protocol):
     confounder: float | None = None
     seed: int = 0
     device: str = "cpu"
+    precision: str = "fp32"
+    compile: bool = False
+    accumulate: int = 1
 
     def __post_init__(self) -> None:
         """Refuses numbers that no run can have."""
@@ -69,6 +79,14 @@ class Config(Protocol):
                 raise ValueError(f"`{name}` (={getattr(self, name)}) must be {value} or more.")
         if len(set(self.models)) < len(self.models) or not self.models:
             raise ValueError(f"`models` (={self.models}) must be one name or more, each once.")
+        if self.precision not in PRECISIONS:
+            known = " or ".join(map(repr, PRECISIONS))
+            raise ValueError(f"`precision` (={self.precision!r}) must be {known}.")
+        if not 1 <= self.accumulate <= self.batch_size // 2:
+            raise ValueError(
+                f"`accumulate` (={self.accumulate}) must be 1 or more, and at most half of "
+                f"`batch_size` (={self.batch_size}): pieces have two images or more."
+            )
         if self.task not in TASKS:
             raise ValueError(f"`task` (={self.task!r}) must be one of {', '.join(TASKS)}.")
         for entry in self.weights:
@@ -140,9 +158,7 @@ def leaves_out(config: Config) -> tuple[str, ...]:
 
 def save(config: Config, path: Path) -> None:
     """Writes the configuration as JSON, in one step."""
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n")
-    unfinished.replace(path)
+    write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n", path)
 
 
 def load(path: Path) -> Config:

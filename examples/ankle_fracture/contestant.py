@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +17,10 @@ from examples.ankle_fracture.decision import Decision, decide
 from examples.ankle_fracture.evaluation import Level, Report, evaluate
 from examples.ankle_fracture.explanation import Agreement, agreement
 from examples.ankle_fracture.items import Items
+from examples.ankle_fracture.processes import ALONE, Processes
 from examples.ankle_fracture.training import Epoch, class_weights, fit, kept, predict
 
-__all__ = ["Result", "compete"]
+__all__ = ["Result", "assist", "compete"]
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,66 @@ class Result:
         return self.levels["image"].main
 
 
+@dataclass(frozen=True)
+class Training:
+    """What it takes to train one network; every process that takes part runs it.
+
+    Args:
+        name: As ``networks.find`` takes it.
+        config: The run's choices.
+        train, val: The items of these parts.
+        folder: Where the network's state goes.
+        seed: Draws the weights.
+        in_chans: Channels of the images.
+        num_classes: Number of classes.
+    """
+
+    name: str
+    config: Config
+    train: Items
+    val: Items
+    folder: Path
+    seed: int
+    in_chans: int
+    num_classes: int
+
+    def run(self, processes: Processes) -> tuple[nn.Module, list[Epoch]]:
+        """Builds the network and trains it, or goes on."""
+        torch.manual_seed(self.seed)
+        network = networks.build(
+            self.name,
+            in_chans=self.in_chans,
+            num_classes=self.num_classes,
+            weights=self.config.weights_of(self.name),
+        )
+        curves = fit(
+            network,
+            self.config,
+            self.train,
+            self.val,
+            self.folder,
+            seed=self.seed,
+            processes=processes,
+        )
+        return network, curves
+
+
+def assist(processes: Processes) -> None:
+    """Helps the first process with each training, until there are no more; prints nothing."""
+    while (job := processes.receive()) is not None:
+        with redirect_stdout(io.StringIO()):
+            job.run(processes)
+
+
 def compete(
-    name: str, config: Config, cohort: Cohort, items: dict[str, Items], folder: Path, *, seed: int
+    name: str,
+    config: Config,
+    cohort: Cohort,
+    items: dict[str, Items],
+    folder: Path,
+    *,
+    seed: int,
+    processes: Processes = ALONE,
 ) -> Result:
     """Trains the network of that name, or goes on with it, and evaluates it.
 
@@ -64,17 +125,22 @@ def compete(
         items: What the protocol makes of them.
         folder: This network's own folder.
         seed: Draws the weights.
+        processes: This one evaluates; the others, which ``assist``, help to train.
     """
     entry = networks.find(name)
     print(f"\n{entry.title}, seed {seed}", flush=True)
-    torch.manual_seed(seed)
-    network = networks.build(
+    job = Training(
         name,
+        config,
+        items["train"],
+        items["val"],
+        folder,
+        seed,
         in_chans=len(cohort.train[0].image),
         num_classes=len(cohort.class_names),
-        weights=config.weights_of(name),
     )
-    curves = fit(network, config, items["train"], items["val"], folder, seed=seed)
+    processes.send(job)
+    network, curves = job.run(processes)
     logits = predict(network, items["val"])
     decision = decide(logits, items["val"], config, weight=class_weights(config, items["train"]))
     probabilities = {

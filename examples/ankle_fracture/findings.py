@@ -55,6 +55,7 @@ class Findings:
         comparisons: Of the networks of the first seed.
         repetitions: Over the seeds, where there are several.
         seconds: Wall time so far.
+        processes: How many trained; of a run that went on, since then.
     """
 
     config: Config
@@ -62,6 +63,7 @@ class Findings:
     comparisons: list[Paired]
     repetitions: list[Repeated]
     seconds: float
+    processes: int = 1
 
     @property
     def first(self) -> Replicate:

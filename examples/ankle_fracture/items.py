@@ -6,17 +6,25 @@ each, those of validation and test too. Sound is to augment training images alon
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from examples.ankle_fracture.protocol import Protocol
 from seattn.data import DicomDataset, RandomAffine, RandomContrast, RandomFlip, RandomNoise, augment
 from seattn.data.sample import Sample
 
-__all__ = ["Items", "items_of"]
+__all__ = ["Items", "items_of", "prefetch", "to_device"]
+
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -55,9 +63,11 @@ class Items:
         """The patient of each item, as a pseudonym."""
         return [row.patient for row in self.dataset.index.rows for _ in range(self.versions)]
 
-    def batch(self, numbers: np.ndarray, *, epoch: int = 0) -> Sample:
+    def batch(self, numbers: NDArray[np.int64], *, epoch: int = 0) -> Sample:
         """The items of these numbers; of training items augmented online, those of an epoch."""
         sample = self.dataset.batch(numbers // self.versions)
+        if not len(numbers):
+            return sample
         online = self.training and self.protocol.online
         draws = np.full(len(numbers), epoch + 1) if online else numbers % self.versions
         if self.training or self.protocol.noise_on == "all":  # before the copies, as the paper does
@@ -81,18 +91,45 @@ class Items:
         back = torch.cat(order).argsort()
         return Sample(*(torch.cat(field)[back] for field in zip(*parts, strict=True)))
 
-    def batches(
+    def numbers(
         self, size: int, *, epoch: int = 0, shuffle: bool = False, drop_last: bool = False
-    ) -> Iterator[Sample]:
-        """The items in batches; shuffled, their order is a function of seed and epoch."""
+    ) -> list[NDArray[np.int64]]:
+        """Which items make each batch; shuffled, that is a function of seed and epoch."""
         order = np.arange(len(self))
         if shuffle:
             order = np.random.default_rng((self.seed, epoch)).permutation(order)
         end = len(self) - len(self) % size if drop_last else len(self)
-        for start in range(0, end, size):
-            yield self.batch(order[start : min(start + size, end)], epoch=epoch)
+        return [order[start : min(start + size, end)] for start in range(0, end, size)]
+
+    def batches(
+        self, size: int, *, epoch: int = 0, shuffle: bool = False, drop_last: bool = False
+    ) -> Iterator[Sample]:
+        """The items in batches."""
+        for some in self.numbers(size, epoch=epoch, shuffle=shuffle, drop_last=drop_last):
+            yield self.batch(some, epoch=epoch)
 
 
 def items_of(parts: dict[str, DicomDataset], protocol: Protocol, *, seed: int) -> dict[str, Items]:
     """The items of each part by its name."""
     return {name: Items(data, protocol, name == "train", seed) for name, data in parts.items()}
+
+
+def to_device(sample: Sample, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Image and label on a device; a copy to a GPU from pinned memory waits for nobody."""
+    pair = (sample.image, sample.label)
+    if device.type == "cuda":
+        pair = (pair[0].pin_memory(), pair[1].pin_memory())
+    return pair[0].to(device, non_blocking=True), pair[1].to(device, non_blocking=True)
+
+
+def prefetch(
+    make: Callable[[Argument], Result], arguments: Iterable[Argument], *, threads: int
+) -> Iterator[Result]:
+    """``map``, with the next results made by threads while one is in use, in the same order."""
+    with ThreadPoolExecutor(threads) as pool:
+        arguments = iter(arguments)
+        waiting = deque(pool.submit(make, each) for each in islice(arguments, threads + 1))
+        while waiting:
+            result = waiting.popleft().result()
+            waiting.extend(pool.submit(make, each) for each in islice(arguments, 1))
+            yield result

@@ -20,14 +20,16 @@ from examples.ankle_fracture.evaluation import report_of, write_roc
 from examples.ankle_fracture.findings import Findings, Replicate
 from examples.ankle_fracture.items import Items, items_of
 from examples.ankle_fracture.predictions import write_predictions
+from examples.ankle_fracture.processes import ALONE, Processes
 from examples.ankle_fracture.protocol import Protocol
 from examples.ankle_fracture.repetitions import repeated
 from examples.ankle_fracture.report import write_report
+from examples.ankle_fracture.state import write_text
 
 __all__ = ["investigate", "run"]
 
 
-def run(config: Config, folder: Path) -> Path:
+def run(config: Config, folder: Path, processes: Processes = ALONE) -> Path:
     """Runs the study, or goes on with an interrupted one, and writes its report.
 
     Args:
@@ -35,6 +37,7 @@ def run(config: Config, folder: Path) -> Path:
         folder: The run's folder. It receives config.json, the cache, a folder for each seed with
             one for each network (state, kept weights, curves), predictions.csv, roc.csv,
             report.json, report.html.
+        processes: This is the first of them, and dismisses the others at the end.
 
     Returns:
         Path of the HTML report.
@@ -43,7 +46,8 @@ def run(config: Config, folder: Path) -> Path:
         ValueError: The folder holds a run with other choices, or the images cannot be studied.
         seattn.data.DicomError: Files, labels or split are not fit for the study.
     """
-    findings = investigate(config, folder)
+    findings = investigate(config, folder, processes)
+    processes.send(None)
     write_predictions(findings.replicates, folder / "predictions.csv")
     write_roc(findings.roc(), folder / "roc.csv")
     write_report(findings, folder)
@@ -56,7 +60,7 @@ def run(config: Config, folder: Path) -> Path:
     return folder / "report.html"
 
 
-def investigate(config: Config, folder: Path) -> Findings:
+def investigate(config: Config, folder: Path, processes: Processes = ALONE) -> Findings:
     """What ``run`` finds, without its report; the arguments and errors are the same."""
     start = time.perf_counter()
     for name in config.models:  # errors come before anything is made
@@ -66,7 +70,9 @@ def investigate(config: Config, folder: Path) -> Findings:
             raise ValueError(f"`weights` of {name} (='{weights}') is no file.")
     folder.mkdir(parents=True, exist_ok=True)
     _refuse_another_run(config, folder)
-    replicates = tuple(_replicate(config, folder, *each) for each in _cohorts(config, folder))
+    replicates = tuple(
+        _replicate(config, folder, *each, processes) for each in _cohorts(config, folder)
+    )
     runs = [each.levels for each in replicates]
     return Findings(
         config,
@@ -74,6 +80,7 @@ def investigate(config: Config, folder: Path) -> Findings:
         compare(runs[0], seed=config.seed) if config.inference else [],
         repeated(runs, redrawn=config.images is None) if len(runs) > 1 else [],
         time.perf_counter() - start,
+        processes.size,
     )
 
 
@@ -89,7 +96,9 @@ def _cohorts(config: Config, folder: Path) -> Iterator[tuple[int, Cohort]]:
             yield seed, cohort
 
 
-def _replicate(config: Config, folder: Path, seed: int, cohort: Cohort) -> Replicate:
+def _replicate(
+    config: Config, folder: Path, seed: int, cohort: Cohort, processes: Processes
+) -> Replicate:
     own = folder / f"seed{seed}"
     own.mkdir(exist_ok=True)
     _claim(config, cohort, own / "cohort.txt")
@@ -98,7 +107,8 @@ def _replicate(config: Config, folder: Path, seed: int, cohort: Cohort) -> Repli
     print(*cohort.flow(), sep="\n", flush=True)
     print("items:", ", ".join(f"{len(part)} {name}" for name, part in items.items()), flush=True)
     results = {
-        name: compete(name, config, cohort, items, own / name, seed=seed) for name in config.models
+        name: compete(name, config, cohort, items, own / name, seed=seed, processes=processes)
+        for name in config.models
     }
     pixels = linear_baseline(cohort.train, cohort.test, classes=len(cohort.class_names))
     images = Items(cohort.test, Protocol.sound(), training=False, seed=seed)
@@ -132,4 +142,4 @@ def _claim(config: Config, cohort: Cohort, path: Path) -> None:
             f"'{path.parent}' began, and its networks may know what are test patients now: give "
             "another --out."
         )
-    path.write_text("\n".join(claim))
+    write_text("\n".join(claim), path)

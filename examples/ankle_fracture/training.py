@@ -2,40 +2,39 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import time
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import cast
 
+import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
+from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from examples.ankle_fracture.config import Config
-from examples.ankle_fracture.items import Items
+from examples.ankle_fracture.items import Items, prefetch, to_device
+from examples.ankle_fracture.processes import ALONE, Processes
+from examples.ankle_fracture.state import Epoch, State, load_tensors, save_tensors, write_curves
+from examples.ankle_fracture.step import Step, micro_batches
+from examples.ankle_fracture.synchronised import synchronised
 
 __all__ = ["Epoch", "class_weights", "fit", "kept", "predict"]
 
-
-@dataclass(frozen=True)
-class Epoch:
-    """One row of the training curves."""
-
-    epoch: int
-    learning_rate: float
-    train_loss: float
-    train_accuracy: float
-    val_loss: float
-    val_accuracy: float
-    seconds: float
+THREADS = 4  # that make batches: enough for the fastest GPU, see benchmarks.study_pipeline
 
 
 def fit(
-    network: nn.Module, config: Config, train: Items, val: Items, folder: Path, *, seed: int
+    network: nn.Module,
+    config: Config,
+    train: Items,
+    val: Items,
+    folder: Path,
+    *,
+    seed: int,
+    processes: Processes = ALONE,
 ) -> list[Epoch]:
     """Trains in place and leaves the network with the weights that the protocol keeps.
 
@@ -43,6 +42,11 @@ def fit(
     epochs without a better validation loss. Order and augmentation depend on (seed, epoch, image)
     alone, so on a CPU a run that was interrupted and goes on ends with the same weights as one
     that was not.
+
+    Several processes share each batch of ``config.batch_size`` images, and their gradients and the
+    statistics of batch normalisation are those of the whole: the result is that of one process, but
+    for rounding. What a network draws at random, such as dropout, each process draws for itself.
+    Validation is in fp32 whatever the precision of training is.
 
     Args:
         network: Before the first step.
@@ -52,62 +56,101 @@ def fit(
         folder: Where ``state.safetensors``, the kept weights (``best.safetensors`` or
             ``last.safetensors``) and ``curves.csv`` go; a state found there is resumed.
         seed: Draws what the network itself draws at random, such as dropout.
+        processes: Those that train it; each calls this, with a folder that all of them can read.
 
     Returns:
         The curves.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    device = torch.device(config.device)
+    device = processes.device(config.device)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
+    trained = network if processes.size == 1 else synchronised(network, device)
+    optimizer = torch.optim.Adam(trained.parameters(), lr=config.learning_rate)
     schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
         optimizer, factor=0.1, patience=config.patience, threshold=0
     )
+    scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
+    state = State(trained, optimizer, schedule, scaler)
+    curves = state.resume(folder / "state.safetensors")
+    forward = cast(nn.Module, torch.compile(trained)) if config.compile else trained
     weight = class_weights(config, train)
-    # BatchNorm cannot train on a single image: such a last batch is left out.
-    lonely = len(train) % config.batch_size == 1
-    curves = _resume(network, optimizer, schedule, folder)
+    if curves and processes.first:
+        _keep(trained, config, curves, folder)  # the process may have ended before it did
     progress = tqdm(
-        range(len(curves), config.epochs), initial=len(curves), total=config.epochs, unit="epoch"
+        range(len(curves), config.epochs),
+        initial=len(curves),
+        total=config.epochs,
+        unit="epoch",
+        disable=not processes.first,
     )
     for epoch in progress:
         start = time.perf_counter()
-        torch.manual_seed(seed * 100_003 + epoch)
-        network.train()
-        loss_sum, correct, seen, weighed = 0.0, 0, 0, 0.0
-        for batch in train.batches(config.batch_size, epoch=epoch, shuffle=True, drop_last=lonely):
-            image, label = batch.image.to(device), batch.label.to(device)
-            logits = network(image)
-            loss = F.cross_entropy(logits, label, weight=weight.to(device))
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            weighs = float(weight[batch.label].sum())
-            loss_sum += loss.item() * weighs
-            weighed += weighs
-            seen += len(label)
-            correct += int((logits.argmax(1) == label).sum())
-        val_loss, val_accuracy = _score(network, val, weight)
+        torch.manual_seed(seed * 100_003 + epoch + (processes.rank << 40))
+        # Wrapped anew, so that an epoch does not depend on those before it in this process: the
+        # wrapper orders its sums by what the first step has seen.
+        parallel = forward if processes.size == 1 else _parallel(forward, device)
+        step = Step(parallel, optimizer, scaler, weight.to(device), config.precision, processes)
+        trained.train()
+        train_loss, train_accuracy = _epoch(step, config, train, weight, epoch, device)
+        val_loss, val_accuracy = _score(trained, val, weight, processes)
         rate = optimizer.param_groups[0]["lr"]
         schedule.step(val_loss)
         row = Epoch(
             epoch=epoch + 1,
             learning_rate=rate,
-            train_loss=loss_sum / weighed,
-            train_accuracy=correct / seen,
+            train_loss=train_loss,
+            train_accuracy=train_accuracy,
             val_loss=val_loss,
             val_accuracy=val_accuracy,
             seconds=time.perf_counter() - start,
         )
         curves.append(row)
-        if kept(config, curves) == row:
-            facts = {"epoch": str(epoch + 1)}
-            _save(dict(network.state_dict()), facts, _kept_file(config, folder))
-        _save_state(network, optimizer, schedule, curves, folder)
-        _write_curves(curves, folder / "curves.csv")
+        if processes.first:
+            state.save(curves, folder / "state.safetensors")
+            _keep(trained, config, curves, folder)
+            write_curves(curves, folder / "curves.csv")
         progress.set_postfix(train=f"{row.train_loss:.3f}", val=f"{val_loss:.3f}", refresh=False)
-    network.load_state_dict(_load(_kept_file(config, folder))[0])
+    if processes.first:
+        write_curves(curves, folder / "curves.csv")
+        network.load_state_dict(load_tensors(_kept_file(config, folder))[0])
     return curves
+
+
+def _epoch(
+    step: Step,
+    config: Config,
+    train: Items,
+    weight: torch.Tensor,
+    epoch: int,
+    device: torch.device,
+) -> tuple[float, float]:
+    """Takes the steps of an epoch; returns loss and accuracy of the images as they were shown."""
+    # BatchNorm cannot train on a single image: such a last batch is left out.
+    lonely = len(train) % config.batch_size == 1
+    batches = train.numbers(config.batch_size, epoch=epoch, shuffle=True, drop_last=lonely)
+    weights = weight.double().numpy()[train.labels]
+    pieces = [micro_batches(batch, config.accumulate) for batch in batches]
+    shares = [step.processes.share(piece) for batch in pieces for piece in batch]
+
+    def make(share: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
+        return to_device(train.batch(share, epoch=epoch), device)
+
+    samples = prefetch(make, shares, threads=THREADS)
+    found = [
+        step(samples, count=len(batch), weighs=float(weights[numbers].sum()))
+        for numbers, batch in zip(batches, pieces, strict=True)
+    ]
+    mine = torch.stack([torch.stack(each).double() for each in zip(*found, strict=True)]).cpu()
+    loss, correct = step.processes.gather(mine.sum(1)[None]).sum(0).tolist()
+    shown = np.concatenate(batches)
+    return loss / float(weights[shown].sum()), correct / len(shown)
+
+
+def _parallel(network: nn.Module, device: torch.device) -> DistributedDataParallel:
+    """The network with gradients averaged over the processes."""
+    gpus = [device.index] if device.type == "cuda" else None
+    # Synchronised batch normalisation has the same statistics in every process already.
+    return DistributedDataParallel(network, device_ids=gpus, broadcast_buffers=False)
 
 
 def kept(config: Config, curves: list[Epoch]) -> Epoch:
@@ -124,19 +167,34 @@ def class_weights(config: Config, train: Items) -> torch.Tensor:
 
 
 @torch.inference_mode()
-def predict(network: nn.Module, items: Items, *, batch_size: int = 64) -> torch.Tensor:
+def predict(
+    network: nn.Module, items: Items, *, batch_size: int = 64, processes: Processes = ALONE
+) -> torch.Tensor:
     """Logits of every item, in its order, in evaluation mode.
+
+    Args:
+        network: With its weights.
+        items: What it sees.
+        batch_size: Items at once.
+        processes: Each predicts its share, and has the logits of all in the end.
 
     Returns:
         (N, K) float32 on the CPU.
     """
     device = next(network.parameters()).device
     network.eval()
-    return torch.cat([network(b.image.to(device)).cpu() for b in items.batches(batch_size)])
+    mine = processes.share(np.arange(len(items)))
+    batches = (
+        mine[start : start + batch_size] for start in range(0, max(len(mine), 1), batch_size)
+    )
+    logits = [network(items.batch(numbers).image.to(device)).cpu() for numbers in batches]
+    return processes.gather(torch.cat(logits))
 
 
-def _score(network: nn.Module, items: Items, weight: torch.Tensor) -> tuple[float, float]:
-    logits, labels = predict(network, items), torch.tensor(items.labels)
+def _score(
+    network: nn.Module, items: Items, weight: torch.Tensor, processes: Processes
+) -> tuple[float, float]:
+    logits, labels = predict(network, items, processes=processes), torch.tensor(items.labels)
     accuracy = (logits.argmax(1) == labels).double().mean()
     return float(F.cross_entropy(logits, labels, weight=weight)), float(accuracy)
 
@@ -145,68 +203,8 @@ def _kept_file(config: Config, folder: Path) -> Path:
     return folder / f"{config.checkpoint}.safetensors"
 
 
-def _save(tensors: dict[str, torch.Tensor], facts: dict[str, str], path: Path) -> None:
-    """Writes in one step: a reader finds the old file or the new one, whole."""
-    unfinished = path.with_suffix(".unfinished")
-    save_file({name: t.contiguous() for name, t in tensors.items()}, unfinished, metadata=facts)
-    unfinished.replace(path)
-
-
-def _load(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    with safe_open(path, framework="pt") as stored:
-        return {name: stored.get_tensor(name) for name in stored.keys()}, stored.metadata()  # noqa: SIM118 (not a dict)
-
-
-def _save_state(
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.ReduceLROnPlateau,
-    curves: list[Epoch],
-    folder: Path,
-) -> None:
-    tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
-    for number, moments in optimizer.state_dict()["state"].items():
-        tensors |= {f"adam.{number}.{name}": tensor for name, tensor in moments.items()}
-    facts = {
-        "curves": json.dumps([asdict(row) for row in curves]),
-        "schedule": json.dumps(schedule.state_dict()),
-        "learning_rate": json.dumps(optimizer.param_groups[0]["lr"]),
-    }
-    _save(tensors, facts, folder / "state.safetensors")
-
-
-def _resume(
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.ReduceLROnPlateau,
-    folder: Path,
-) -> list[Epoch]:
-    """Brings back the state after the last whole epoch; nothing is stored before the first."""
-    path = folder / "state.safetensors"
-    if not path.exists():
-        return []
-    tensors, facts = _load(path)
-    network.load_state_dict(
-        {
-            name.removeprefix("network."): t
-            for name, t in tensors.items()
-            if name.startswith("network.")
-        }
-    )
-    moments: dict[int, dict[str, torch.Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("adam."):
-            _, number, moment = name.split(".")
-            moments.setdefault(int(number), {})[moment] = tensor
-    stored = optimizer.state_dict() | {"state": moments}
-    stored["param_groups"][0]["lr"] = json.loads(facts["learning_rate"])
-    optimizer.load_state_dict(stored)
-    schedule.load_state_dict(json.loads(facts["schedule"]))
-    return [Epoch(**row) for row in json.loads(facts["curves"])]
-
-
-def _write_curves(curves: list[Epoch], path: Path) -> None:
-    with path.open("w", newline="") as file:
-        table = csv.DictWriter(file, [field.name for field in fields(Epoch)])
-        table.writeheader()
-        table.writerows(asdict(row) for row in curves)
+def _keep(network: nn.Module, config: Config, curves: list[Epoch], folder: Path) -> None:
+    """Keeps the weights of the last epoch, if the protocol does."""
+    if kept(config, curves) == curves[-1]:
+        facts = {"epoch": str(curves[-1].epoch)}
+        save_tensors(dict(network.state_dict()), facts, _kept_file(config, folder))

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import seattn
-from examples.ankle_fracture import items, study, training
+from examples.ankle_fracture import items, study
 from examples.ankle_fracture.__main__ import main, parse
 from examples.ankle_fracture.baseline import linear_baseline
 from examples.ankle_fracture.cohort import gather
@@ -20,6 +20,7 @@ from examples.ankle_fracture.config import PRESETS, load, save
 from examples.ankle_fracture.evaluation import roc_points
 from examples.ankle_fracture.explanation import agreement
 from examples.ankle_fracture.networks import find
+from examples.ankle_fracture.state import load_tensors
 from seattn.data import DicomDataset, DicomError
 from seattn.metrics import roc_auc
 from tests.data.files import write_dicom
@@ -75,7 +76,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(finished, tmp_path, monke
     first, second = (
         folder / "seed0/se_resnet_small/state.safetensors" for folder in (finished, tmp_path)
     )
-    tensors = [training._load(path)[0] for path in (first, second)]
+    tensors = [load_tensors(path)[0] for path in (first, second)]
     assert tensors[0].keys() == tensors[1].keys()
     for name in tensors[0]:
         assert torch.equal(tensors[0][name], tensors[1][name]), name
@@ -169,7 +170,7 @@ def test_colour_images_go_through_with_a_network_of_three_channels(tmp_path):
     facts = json.loads((run / "report.json").read_text())
     assert facts["class_names"] == ["green", "red"]
     assert facts["baseline"]["test"]["estimates"]["roc_auc"]["value"] == 1
-    (weights, _) = training._load(run / "seed0" / "se_resnet_small" / "best.safetensors")
+    (weights, _) = load_tensors(run / "seed0" / "se_resnet_small" / "best.safetensors")
     assert weights["conv1.weight"].shape[1] == 3
 
 
@@ -296,7 +297,7 @@ def test_a_gpu_that_is_not_there_is_refused_at_once(monkeypatch):
 
 
 def test_an_interruption_says_how_to_go_on(monkeypatch):
-    def interrupt(config, folder):
+    def interrupt(config, folder, processes):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("examples.ankle_fracture.__main__.run", interrupt)

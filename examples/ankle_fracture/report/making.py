@@ -26,6 +26,7 @@ def part(findings: Findings) -> Part:
         for name, value in dataclasses.asdict(findings.config).items()
         if name not in decided
     ]
+    settings.append(("processes", str(findings.processes)))
     versions = _versions()
     body = [
         html.table(("choice", "value"), settings),
