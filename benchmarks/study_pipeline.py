@@ -31,6 +31,7 @@ from examples.ankle_fracture.step import Step
 
 PACKAGES = ("seattn", "torch", "numpy")
 BATCH = 32
+EPOCHS = 10
 
 
 def main() -> None:
@@ -88,12 +89,12 @@ def rate(turn: Callable[[], int], device: torch.device) -> float:
 
 
 def epoch(train: Items, makers: int, device: torch.device) -> Callable[[], int]:
-    """The batches of an epoch as training takes them."""
+    """The batches of some epochs as training takes them."""
 
     def turn() -> int:
         batches = prefetch(
             lambda numbers: to_device(train.batch(numbers, epoch=0), device),
-            train.numbers(BATCH, shuffle=True),
+            [each for epoch in range(EPOCHS) for each in train.numbers(BATCH, epoch=epoch)],
             threads=makers,
         )
         return sum(len(label) for _, label in batches)
