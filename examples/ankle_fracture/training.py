@@ -23,7 +23,7 @@ from examples.ankle_fracture.synchronised import synchronised
 
 __all__ = ["Epoch", "class_weights", "fit", "kept", "predict"]
 
-THREADS = 4  # that make batches: enough for the fastest GPU, see benchmarks.study_pipeline
+THREADS = 4  # that make batches; what one makes: benchmarks.study_pipeline
 
 
 def fit(
