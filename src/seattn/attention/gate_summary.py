@@ -32,6 +32,19 @@ class GateSummary:
         eta_squared: The share above, in 0..1; nan where ``reason`` is given.
         chance: Its average over all permutations of the labels; nan where ``reason`` is given.
         reason: Why ``eta_squared`` is not defined, else ``None``.
+
+    Examples:
+        >>> import torch
+        >>> from seattn.attention import GateStatistics
+        >>> gates = torch.tensor([[0.9, 0.5], [0.7, 0.5], [0.3, 0.5], [0.1, 0.5]])  # (N, C)
+        >>> statistics = GateStatistics()
+        >>> statistics.update({"layer4.2.se": gates}, labels=[1, 1, 0, 0])
+        >>> summary = statistics.summary()["layer4.2.se"]
+        >>> summary.mean  # the first channel knows the class, the second does not
+        tensor([[0.2000, 0.5000],
+                [0.8000, 0.5000]], dtype=torch.float64)
+        >>> round(summary.eta_squared, 2), round(summary.chance, 2)
+        (0.9, 0.33)
     """
 
     classes: tuple[int, ...]

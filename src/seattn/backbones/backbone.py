@@ -22,6 +22,22 @@ class Backbone(nn.Module, ABC):
         feature_info: The feature maps that the network offers, from fine to coarse.
         trunk: Names of the modules that make the last feature map, in the order they run in.
         pretrained_cfg: Where the weights come from; None for random ones.
+
+    Shape:
+        - Input: ``(N, in_chans, *spatial)``.
+        - Output: (N, num_classes), or what the pooling leaves without classifier.
+
+    Examples:
+        >>> import torch
+        >>> from seattn.backbones import Backbone, resnet18
+        >>> network = resnet18(in_chans=1, num_classes=2).eval()
+        >>> isinstance(network, Backbone), network.num_features, network.trunk[-1]
+        (True, 512, 'layer4')
+        >>> [(each["num_chs"], each["reduction"]) for each in network.feature_info]
+        [(64, 2), (64, 4), (128, 8), (256, 16), (512, 32)]
+        >>> network.reset_classifier(5)
+        >>> network(torch.zeros(1, 1, 64, 64)).shape
+        torch.Size([1, 5])
     """
 
     _classifier: ClassVar[str]  # name of the last layer, as timm's checkpoints have it

@@ -16,6 +16,14 @@ class FeatureMaps:
     Args:
         feature_info: The maps that the network offers.
         out_indices: Those that are returned.
+
+    Examples:
+        >>> from seattn.backbones import FeatureNet, resnet18
+        >>> maps = FeatureNet(resnet18(), out_indices=(2, 4)).feature_info
+        >>> maps.channels(), maps.reduction(), maps.module_name()
+        ([128, 512], [8, 32], ['layer2', 'layer4'])
+        >>> len(maps)  # that the network offers
+        5
     """
 
     def __init__(self, feature_info: Sequence[FeatureInfo], out_indices: Sequence[int]) -> None:

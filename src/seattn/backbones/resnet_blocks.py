@@ -86,6 +86,20 @@ class BasicBlock(_ResidualBlock):
         zero_init_last: Start the residual at zero.
         shortcut_kernel_size: Of the shortcut's convolution where it has a stride or a dilation.
         spatial_dims: Number of spatial dimensions of the input.
+
+    Shape:
+        - Input: ``(N, in_channels, *spatial)``.
+        - Output: ``(N, channels, *spatial / stride)``.
+
+    Examples:
+        >>> import torch
+        >>> from seattn.attention import SEBlock
+        >>> from seattn.backbones import BasicBlock
+        >>> block = BasicBlock(64, 128, stride=2, attention=SEBlock)
+        >>> block(torch.zeros(2, 64, 56, 56)).shape
+        torch.Size([2, 128, 28, 28])
+        >>> block.downsample[0]  # the shortcut, where the shapes differ
+        Conv2d(64, 128, kernel_size=(1, 1), stride=(2, 2), bias=False)
     """
 
     expansion = 1
@@ -165,6 +179,19 @@ class Bottleneck(_ResidualBlock):
 
     Raises:
         ValueError: ``cardinality`` does not divide the channels inside.
+
+    Shape:
+        - Input: ``(N, in_channels, *spatial)``.
+        - Output: ``(N, 4 * channels, *spatial / stride)``.
+
+    Examples:
+        >>> import torch
+        >>> from seattn.backbones import Bottleneck
+        >>> Bottleneck(256, 64)(torch.zeros(2, 256, 56, 56)).shape
+        torch.Size([2, 256, 56, 56])
+        >>> resnext = Bottleneck(256, 64, cardinality=32, base_width=4)
+        >>> resnext.conv2.weight.shape  # 32 groups of 4 channels
+        torch.Size([128, 4, 3, 3])
     """
 
     expansion = 4

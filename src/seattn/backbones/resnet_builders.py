@@ -30,7 +30,20 @@ def resnet18(
     output_stride: int = 32,
     spatial_dims: int = 2,
 ) -> ResNet:
-    """Build a ResNet-18: basic blocks, 11.7 million parameters."""
+    """Build a ResNet-18: basic blocks, 11.7 million parameters.
+
+    Arguments, shapes and errors are those of :class:`ResNet`.
+
+    Returns:
+        The network, with random weights.
+
+    Examples:
+        >>> import torch
+        >>> from seattn import resnet18
+        >>> network = resnet18(spatial_dims=3, in_chans=1, num_classes=2).eval()  # volumes
+        >>> network(torch.zeros(2, 1, 32, 64, 64)).shape
+        torch.Size([2, 2])
+    """
     return ResNet(
         BasicBlock,
         layers,
@@ -67,7 +80,20 @@ def resnet34(
     output_stride: int = 32,
     spatial_dims: int = 2,
 ) -> ResNet:
-    """Build a ResNet-34: basic blocks, 21.8 million parameters."""
+    """Build a ResNet-34: basic blocks, 21.8 million parameters.
+
+    Arguments, shapes and errors are those of :class:`ResNet`.
+
+    Returns:
+        The network, with random weights.
+
+    Examples:
+        >>> import torch
+        >>> from seattn import resnet34
+        >>> network = resnet34(stem="small", in_chans=1, num_classes=2).eval()  # small images
+        >>> network.forward_features(torch.zeros(1, 1, 64, 64)).shape
+        torch.Size([1, 512, 8, 8])
+    """
     return ResNet(
         BasicBlock,
         layers,
@@ -105,7 +131,21 @@ def resnet50(
     output_stride: int = 32,
     spatial_dims: int = 2,
 ) -> ResNet:
-    """Build a ResNet-50: bottlenecks, 25.6 million parameters."""
+    """Build a ResNet-50: bottlenecks, 25.6 million parameters.
+
+    Arguments, shapes and errors are those of :class:`ResNet`.
+
+    Returns:
+        The network, with random weights.
+
+    Examples:
+        >>> from seattn import resnet50
+        >>> network = resnet50(num_classes=2)
+        >>> [(each["module"], each["num_chs"]) for each in network.feature_info[1:]]
+        [('layer1', 256), ('layer2', 512), ('layer3', 1024), ('layer4', 2048)]
+        >>> network.get_classifier()
+        Linear(in_features=2048, out_features=2, bias=True)
+    """
     return ResNet(
         Bottleneck,
         layers,
@@ -144,7 +184,21 @@ def resnet101(
     output_stride: int = 32,
     spatial_dims: int = 2,
 ) -> ResNet:
-    """Build a ResNet-101: bottlenecks, 44.5 million parameters."""
+    """Build a ResNet-101: bottlenecks, 44.5 million parameters.
+
+    Arguments, shapes and errors are those of :class:`ResNet`.
+
+    Returns:
+        The network, with random weights.
+
+    Examples:
+        >>> from seattn import resnet101
+        >>> network = resnet101(output_stride=8)  # dilated, for segmentation
+        >>> [each["reduction"] for each in network.feature_info]
+        [2, 4, 8, 8, 8]
+        >>> network.layer4[0].conv2.dilation
+        (2, 2)
+    """
     return ResNet(
         Bottleneck,
         layers,
@@ -183,7 +237,22 @@ def resnet152(
     output_stride: int = 32,
     spatial_dims: int = 2,
 ) -> ResNet:
-    """Build a ResNet-152: bottlenecks, 60.2 million parameters."""
+    """Build a ResNet-152: bottlenecks, 60.2 million parameters.
+
+    Arguments, shapes and errors are those of :class:`ResNet`.
+
+    Returns:
+        The network, with random weights.
+
+    Examples:
+        >>> from seattn import resnet152
+        >>> from seattn.attention import ECABlock
+        >>> network = resnet152(attention=(None, None, None, ECABlock))  # in the last stage
+        >>> len(network.layer3), len(network.layer4)
+        (36, 3)
+        >>> sum(isinstance(module, ECABlock) for module in network.modules())
+        3
+    """
     return ResNet(
         Bottleneck,
         layers,

@@ -38,7 +38,19 @@ def resnext50_32x4d(
     output_stride: int = 32,
     spatial_dims: int = 2,
 ) -> ResNet:
-    """Build a ResNeXt-50 of 32 groups of 4 channels: 25.0 million parameters."""
+    """Build a ResNeXt-50 of 32 groups of 4 channels: 25.0 million parameters.
+
+    Arguments, shapes and errors are those of :class:`ResNet`.
+
+    Returns:
+        The network, with random weights.
+
+    Examples:
+        >>> from seattn import resnext50_32x4d
+        >>> convolution = resnext50_32x4d().layer1[0].conv2
+        >>> convolution.groups, convolution.in_channels  # the cardinality, and 4 channels a group
+        (32, 128)
+    """
     return ResNet(
         Bottleneck,
         layers,
@@ -79,7 +91,19 @@ def resnext101_32x4d(
     output_stride: int = 32,
     spatial_dims: int = 2,
 ) -> ResNet:
-    """Build a ResNeXt-101 of 32 groups of 4 channels: 44.2 million parameters."""
+    """Build a ResNeXt-101 of 32 groups of 4 channels: 44.2 million parameters.
+
+    Arguments, shapes and errors are those of :class:`ResNet`.
+
+    Returns:
+        The network, with random weights.
+
+    Examples:
+        >>> from seattn import resnext101_32x4d
+        >>> network = resnext101_32x4d(num_classes=0)  # the pooled features
+        >>> network.num_features, network.get_classifier()
+        (2048, Identity())
+    """
     return ResNet(
         Bottleneck,
         layers,
@@ -120,7 +144,19 @@ def se_resnext50_32x4d(
     output_stride: int = 32,
     spatial_dims: int = 2,
 ) -> ResNet:
-    """Build an SE-ResNeXt-50, ``SEBlock`` in every block: 27.6 million parameters."""
+    """Build an SE-ResNeXt-50, ``SEBlock`` in every block: 27.6 million parameters.
+
+    Arguments, shapes and errors are those of :class:`ResNet`.
+
+    Returns:
+        The network, with random weights.
+
+    Examples:
+        >>> from seattn import se_resnext50_32x4d
+        >>> network = se_resnext50_32x4d(attention_position="pre")  # SENet, section 6.5
+        >>> [network.layer2[i].se.fc1.in_channels for i in (0, 1)]  # gates what enters the residual
+        [256, 512]
+    """
     return ResNet(
         Bottleneck,
         layers,
@@ -161,7 +197,19 @@ def se_resnext101_32x4d(
     output_stride: int = 32,
     spatial_dims: int = 2,
 ) -> ResNet:
-    """Build an SE-ResNeXt-101, ``SEBlock`` in every block: 49.0 million parameters."""
+    """Build an SE-ResNeXt-101, ``SEBlock`` in every block: 49.0 million parameters.
+
+    Arguments, shapes and errors are those of :class:`ResNet`.
+
+    Returns:
+        The network, with random weights.
+
+    Examples:
+        >>> from seattn import se_resnext101_32x4d
+        >>> network = se_resnext101_32x4d()
+        >>> network.layer3[22].se.fc1.weight.shape, network.layer3[22].conv2.groups
+        (torch.Size([64, 1024, 1, 1]), 32)
+    """
     return ResNet(
         Bottleneck,
         layers,
@@ -202,7 +250,21 @@ def senet154(
     output_stride: int = 32,
     spatial_dims: int = 2,
 ) -> ResNet:
-    """Build a SENet-154: 64 groups, a deep stem; 115.1 million parameters."""
+    """Build a SENet-154: 64 groups, a deep stem; 115.1 million parameters.
+
+    Arguments, shapes and errors are those of :class:`ResNet`.
+
+    Returns:
+        The network, with random weights.
+
+    Examples:
+        >>> from seattn import senet154
+        >>> network = senet154()
+        >>> network.layer1[0].conv2.groups, network.layer1[0].conv2.in_channels
+        (64, 128)
+        >>> network.layer2[0].downsample[0].kernel_size  # 1x1 in ResNets
+        (3, 3)
+    """
     return ResNet(
         Bottleneck,
         layers,

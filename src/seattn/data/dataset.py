@@ -233,7 +233,32 @@ class DicomDataset(Dataset[Any]):
 
 @dataclass
 class BatchLoader:
-    """The batches of a dataset, as ``DicomDataset.loader`` describes them."""
+    """The batches of a dataset, as ``DicomDataset.loader`` describes them.
+
+    Args:
+        dataset: The images.
+        batch_size: Images in a batch; the last one may have fewer.
+        shuffle: Whether each pass has an order of its own.
+        seed: With the epoch it sets that order, 0 or more.
+        drop_last: Whether a last batch with fewer images is left out.
+        epoch: Of the next pass; ``set_epoch`` changes it.
+
+    Raises:
+        TypeError: ``batch_size`` or ``seed`` is no whole number.
+        ValueError: ``batch_size`` is below 1, or ``seed`` below 0.
+
+    Examples:
+        >>> from seattn.data import DicomDataset, DicomIndex, make_ankle_phantom
+        >>> labels = make_ankle_phantom("scans", patients=2, variant="roi", progress=False)
+        >>> index = DicomIndex.scan("scans", key="a secret of the study", progress=False)
+        >>> loader = DicomDataset(index, size=64).loader(batch_size=4, shuffle=True, seed=0)
+        >>> [tuple(batch.image.shape) for batch in loader]
+        [(4, 1, 64, 64), (2, 1, 64, 64)]
+        >>> first = next(iter(loader)).row
+        >>> loader.set_epoch(1)
+        >>> first, next(iter(loader)).row
+        (tensor([3, 2, 5, 4]), tensor([1, 4, 3, 0]))
+    """
 
     dataset: DicomDataset
     batch_size: int

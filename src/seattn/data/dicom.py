@@ -41,6 +41,15 @@ class DicomImage:
         pixels: (C, H, W), or (F, C, H, W) if all frames were asked for; C is 1, or 3 for colour.
         meta: The facts of the header about the image; those that differ between frames are those
             of the frame that was read, or of the first.
+
+    Examples:
+        >>> from pydicom.data import get_testdata_file
+        >>> from seattn.data import read_dicom
+        >>> image = read_dicom(get_testdata_file("CT_small.dcm"), units="modality")
+        >>> image.pixels.shape, image.pixels.min(), image.pixels.max()
+        (torch.Size([1, 128, 128]), tensor(-896.), tensor(1167.))
+        >>> image.meta.units, image.meta.applied
+        ('HU', ('padding', 'rescale'))
     """
 
     pixels: torch.Tensor

@@ -18,6 +18,9 @@ class DicomLimits:
         file_bytes: Size of the file.
         inflated_bytes: Size of a file of the deflated transfer syntax once inflated.
 
+    Raises:
+        ValueError: A limit is no whole number, or below 1.
+
     Examples:
         >>> from seattn.data import DicomLimits, LimitError, read_dicom
         >>> from pydicom.data import get_testdata_file

@@ -47,6 +47,15 @@ class DicomMeta:
         slice_position: Distance in mm from the origin along the normal, by which slices are in
             order; None without a position.
         laterality: "R", "L", "U" (unpaired) or "B" (both), None if the file does not say.
+
+    Examples:
+        >>> from pydicom.data import get_testdata_file
+        >>> from seattn.data import read_dicom
+        >>> meta = read_dicom(get_testdata_file("CT_small.dcm"), window=(40, 400)).meta
+        >>> meta.modality, meta.view, meta.spacing, meta.window
+        ('CT', 'axial', (0.661468, 0.661468), (40.0, 400.0))
+        >>> meta.applied  # the modality LUT is a slope and an intercept in this file
+        ('padding', 'rescale', 'window fixed')
     """
 
     modality: str | None

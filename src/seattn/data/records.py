@@ -28,6 +28,14 @@ class IndexRow:
         pixels: Keyed hash of the pixels of the file as they are encoded: equal ones, equal images.
         burned_in: (0028,0301), whether the picture shows text, which may name the patient; None if
             the file does not say, which proves nothing.
+
+    Examples:
+        >>> from seattn.data import DicomIndex, make_ankle_phantom
+        >>> labels = make_ankle_phantom("scans", patients=1, variant="roi", progress=False)
+        >>> index = DicomIndex.scan("scans", key="a secret of the study", progress=False)
+        >>> row = index.with_labels(labels).rows[0]
+        >>> row.path, row.view, row.rows, row.columns, row.label, len(row.patient)
+        ('SYN-0001/axial.dcm', 'axial', 64, 64, 0, 32)
     """
 
     path: str
@@ -58,6 +66,17 @@ class Failure:
         skipped: True for what is no image, or a copy of another file, and no loss; False for an
             image that cannot be used.
         same_as: The path of the file of which this one is a copy, None for all others.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from seattn.data import DicomIndex
+        >>> folder = Path("mixed")
+        >>> folder.mkdir()
+        >>> _ = (folder / "notes.txt").write_text("no image")
+        >>> index = DicomIndex.scan(folder, key="a secret of the study", progress=False)
+        >>> failure = index.failures[0]
+        >>> failure.path, failure.reason, failure.skipped
+        ('notes.txt', 'no DICOM prefix in bytes 128 to 131', True)
     """
 
     path: str

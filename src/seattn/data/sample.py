@@ -16,12 +16,13 @@ class Sample(NamedTuple):
     Attributes:
         image: float32 (C, H, W), or (N, C, H, W) in a batch; as its cache stores it, if the
             dataset was made with ``as_float=False``.
-        label: int64, the position of the class in ``DicomIndex.classes``; -1 where there is no
-            label.
-        mask: uint8 (1, H, W): 1 inside the annotated region and 0 outside, or 255 everywhere where
-            nobody has annotated the image. In a batch without any annotation all pixels may share
-            one number in memory: make a copy before you write into it.
-        row: int64, the position of the image in its dataset.
+        label: int64 (), in a batch (N,), the position of the class in ``DicomIndex.classes``; -1
+            where there is no label.
+        mask: uint8 (1, H, W), in a batch (N, 1, H, W): 1 inside the annotated region and 0 outside,
+            or 255 everywhere where nobody has annotated the image. In a batch without any
+            annotation all pixels may share one number in memory: make a copy before you write into
+            it.
+        row: int64 (), in a batch (N,), the position of the image in its dataset.
 
     Examples:
         >>> import torch

@@ -40,6 +40,25 @@ class DicomVolume:
         spacing: Distance in mm between the centres of slices, rows and columns.
         slices: For each slice the path of its file and its frame, in the order of the volume.
         meta: What is known about the first slice.
+
+    Examples:
+        >>> import pathlib, tempfile
+        >>> import pydicom
+        >>> from pydicom.data import get_testdata_file
+        >>> from seattn.data import read_series
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> for k in range(3):  # a series of three slices, 5 mm apart
+        ...     file = pydicom.dcmread(get_testdata_file("CT_small.dcm"))
+        ...     file.ImagePositionPatient = [-40, -40, 5 * k]
+        ...     file.SOPInstanceUID += f".{k}"
+        ...     file.save_as(folder / f"{2 - k}.dcm")
+        >>> volume = read_series(folder)
+        >>> volume.pixels.shape, [round(step, 3) for step in volume.spacing]
+        (torch.Size([1, 3, 128, 128]), [5.0, 0.661, 0.661])
+        >>> volume.slices  # by position, whatever their names
+        (('2.dcm', 0), ('1.dcm', 0), ('0.dcm', 0))
+        >>> volume.affine[:3, 3]  # of the first voxel, in mm
+        tensor([-40., -40.,   0.], dtype=torch.float64)
     """
 
     pixels: torch.Tensor
@@ -71,6 +90,9 @@ def read_series(
         window: As in ``read_dicom``.
         redact_paths: Whether errors say "row 7", for the position in the index, instead of a path.
             The rows of a folder or a file are those that ``DicomIndex.scan`` would give it.
+
+    Returns:
+        The volume, its slices in the order of their positions.
 
     Raises:
         GeometryError: The slices make no volume; the text names two that do not fit, and how.

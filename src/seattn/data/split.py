@@ -77,6 +77,22 @@ def split_hash(parts: Sequence[DicomIndex]) -> str:
 
     Raises:
         TypeError: ``parts`` is no sequence of indexes.
+
+    Returns:
+        16 hexadecimal digits.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from seattn.data import DicomIndex, IndexRow, split_hash
+        >>> rows = [IndexRow(f"{p}.dcm", 0, p, "", "", "axial", 8, 8, 128, 0) for p in "abc"]
+        >>> index = DicomIndex(Path("scans"), tuple(rows))
+        >>> train, test = index.subset([0, 1]), index.subset([2])
+        >>> split_hash([train, test])
+        'db9146a68c185615'
+        >>> split_hash([index.subset([1, 0]), test]) == split_hash([train, test])
+        True
+        >>> split_hash([test, train]) == split_hash([train, test])
+        False
     """
     check_parts(parts)
     members = sorted(

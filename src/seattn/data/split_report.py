@@ -17,6 +17,14 @@ class Leak:
         kind: "patient", "study", "frame of reference", "pixels" or, of ``join``, "key".
         parts: The positions of the parts.
         value: The pseudonym, hash or key that they share; no part of the ``repr``.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from seattn.data import DicomIndex, IndexRow, check_splits
+        >>> rows = [IndexRow(f"{i}.dcm", 0, "p1", "", "", "axial", 8, 8, 128, 0) for i in range(2)]
+        >>> index = DicomIndex(Path("scans"), tuple(rows))
+        >>> check_splits([index.subset([0]), index.subset([1])]).leaks  # without the pseudonym
+        (Leak(kind='patient', parts=(0, 1)),)
     """
 
     kind: str
@@ -32,6 +40,19 @@ class NearDuplicate:
         parts: The positions of their parts.
         rows: The positions of the images in ``parts[...].rows``.
         correlation: The zero-mean normalised correlation of their thumbnails.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> from seattn.data import DicomIndex, IndexRow, check_splits
+        >>> rows = [IndexRow(f"{p}.dcm", 0, p, "", "", "axial", 64, 64, 8192, 0) for p in "ab"]
+        >>> index = DicomIndex(Path("scans"), tuple(rows))
+        >>> image = np.random.default_rng(0).random((1, 64, 64))
+        >>> images = [image, 0.5 * image + 0.2]  # one brightened
+        >>> report = check_splits([index.subset([0]), index.subset([1])], images=images)
+        >>> pair = report.near_duplicates[0]
+        >>> pair.parts, pair.rows, round(pair.correlation, 3)
+        ((0, 1), (0, 0), 1.0)
     """
 
     parts: tuple[int, int]
@@ -55,6 +76,23 @@ class SplitReport:
         class_deviations: For each class the largest difference between a part's share of the images
             and its fraction; nan if no image is of that class.
         absent: The classes that a part has no image of, as pairs (part, class).
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from seattn.data import DicomIndex, IndexRow, check_splits
+        >>> rows = [
+        ...     IndexRow(f"{i}.dcm", 0, patient, "", "", "axial", 8, 8, 128, 0)
+        ...     for i, patient in enumerate(["p1", "p1", "p2"])
+        ... ]
+        >>> index = DicomIndex(Path("scans"), tuple(rows))
+        >>> by_image = check_splits([index.subset([0]), index.subset([1, 2])])
+        >>> by_image.ok, len(by_image.leaks)
+        (False, 1)
+        >>> print(check_splits([index.subset([0, 1]), index.subset([2])]))
+        part 1: patients 1, images 2
+        part 2: patients 1, images 1
+        largest deviation from the fractions: patients 0.0%
+        no leak, no absent class; no images were given to look for near-duplicates
     """
 
     patients: tuple[int, ...]

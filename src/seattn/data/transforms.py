@@ -102,6 +102,19 @@ class RandomAffine:
     Raises:
         TypeError: An argument is no number.
         ValueError: An argument is out of its range.
+
+    Examples:
+        >>> import torch
+        >>> from seattn.data import RandomAffine, Sample, augment
+        >>> mask = torch.zeros(1, 1, 32, 32, dtype=torch.uint8)
+        >>> mask[..., 10:20, 10:20] = 1
+        >>> batch = Sample(mask.float(), torch.tensor([1]), mask, torch.tensor([0]))
+        >>> shift = RandomAffine(rotation=0, scaling=0, shift=0.3)
+        >>> moved = augment(batch, [shift], seed=0, epoch=0)
+        >>> moved.mask[0, 0].nonzero().amin(0)  # was 10, 10
+        tensor([12, 17])
+        >>> (moved.image[moved.mask == 1] > 0.2).all()  # the mask is where the image is
+        tensor(True)
     """
 
     rotation: float = 15.0
@@ -160,6 +173,16 @@ class RandomFlip:
     Raises:
         TypeError: A probability is no number.
         ValueError: A probability is out of its range.
+
+    Examples:
+        >>> import torch
+        >>> from seattn.data import RandomFlip, Sample, augment
+        >>> image = torch.tensor([[[[0.1, 0.2], [0.3, 0.4]]]])
+        >>> mask = torch.zeros(1, 1, 2, 2, dtype=torch.uint8)
+        >>> batch = Sample(image, torch.tensor([0]), mask, torch.tensor([0]))
+        >>> augment(batch, [RandomFlip(horizontal=1, vertical=0)], seed=0, epoch=0).image
+        tensor([[[[0.2000, 0.1000],
+                  [0.4000, 0.3000]]]])
     """
 
     horizontal: float = 0.5
@@ -202,6 +225,17 @@ class RandomContrast:
         TypeError: ``contrast`` is no number.
         ValueError: ``contrast`` is out of its range; in a call, a batch on the CPU is not within
             0..1.
+
+    Examples:
+        >>> import torch
+        >>> from seattn.data import RandomContrast, Sample, augment
+        >>> image = torch.tensor([[[[0.3, 0.5, 0.7]]]])
+        >>> mask = torch.zeros(1, 1, 1, 3, dtype=torch.uint8)
+        >>> batch = Sample(image, torch.tensor([0]), mask, torch.tensor([0]))
+        >>> for epoch in range(2):  # 0.5 stays
+        ...     print(augment(batch, [RandomContrast(0.5)], seed=0, epoch=epoch).image)
+        tensor([[[[0.3409, 0.5000, 0.6591]]]])
+        tensor([[[[0.3045, 0.5000, 0.6955]]]])
     """
 
     contrast: float = 0.2
@@ -236,6 +270,16 @@ class RandomNoise:
         TypeError: ``sigma`` is no number.
         ValueError: ``sigma`` is negative or not finite; in a call, a batch on the CPU is not
             within 0..1.
+
+    Examples:
+        >>> import torch
+        >>> from seattn.data import RandomNoise, Sample, augment
+        >>> image = torch.full((1, 1, 256, 256), 0.5)
+        >>> mask = torch.zeros(1, 1, 256, 256, dtype=torch.uint8)
+        >>> batch = Sample(image, torch.tensor([0]), mask, torch.tensor([0]))
+        >>> noisy = augment(batch, [RandomNoise(0.02)], seed=0, epoch=0).image
+        >>> round(noisy.mean().item(), 3), round(noisy.std().item(), 3)
+        (0.5, 0.02)
     """
 
     sigma: float = 0.01

@@ -59,6 +59,22 @@ class ClassActivationMap(ABC):
     Raises:
         ValueError: ``target_layer`` is not part of ``model``, or is missing and the network states
             none.
+
+    Examples:
+        A method of your own, by the size of the gradient alone:
+
+        >>> import torch
+        >>> from torch import nn
+        >>> from seattn.explain import ClassActivationMap
+        >>> class GradientSize(ClassActivationMap):
+        ...     def combine(self, activation, gradient):
+        ...         return gradient.abs().sum(1)
+        >>> model = nn.Sequential(nn.Conv2d(1, 8, 3, stride=2), nn.Flatten(), nn.LazyLinear(2))
+        >>> cam = GradientSize(model, "0")
+        >>> cam
+        GradientSize(Sequential, target_layer='0')
+        >>> cam(torch.rand(4, 1, 33, 33), target=1).shape
+        torch.Size([4, 33, 33])
     """
 
     def __init__(

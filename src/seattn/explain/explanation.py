@@ -24,6 +24,15 @@ class Explanation:
         layer: The layer's dotted name.
         mode: What autograd recorded: ``"head"``, from the layer on, or ``"full"``, the whole
             network, where the head alone was not enough.
+
+    Examples:
+        >>> import torch
+        >>> from seattn import GradCAM, se_resnet18
+        >>> result = GradCAM(se_resnet18(num_classes=2)).explain(torch.rand(4, 3, 64, 64))
+        >>> result.layer, result.mode, result.target.shape
+        ('layer4', 'head', torch.Size([4]))
+        >>> result.maps.shape, result.raw.shape, result.activation.shape
+        (torch.Size([4, 64, 64]), torch.Size([4, 2, 2]), torch.Size([4, 512, 2, 2]))
     """
 
     maps: Tensor

@@ -20,7 +20,7 @@ class GradCAM(ClassActivationMap):
     .. math:: \alpha_k = \frac{1}{Z} \sum_{i,j} g_{kij}, \qquad
         \text{map} = \mathrm{ReLU}\Bigl(\sum_k \alpha_k A_k\Bigr)
 
-    Arguments, costs and errors are those of ``ClassActivationMap``.
+    Arguments, costs and errors are those of :class:`ClassActivationMap`.
 
     References:
         Selvaraju, Cogswell, Das, Vedantam, Parikh, Batra, "Grad-CAM: Visual Explanations from Deep
@@ -63,11 +63,26 @@ class GradCAMPlusPlus(ClassActivationMap):
     SiLU or GELU) the denominator can reach 0 or less; it is held at 1 or more, so that a weight
     lies in 0..1. After a ReLU it is at least 2, and nothing is held.
 
-    Arguments, costs and errors are those of ``ClassActivationMap``.
+    Arguments, costs and errors are those of :class:`ClassActivationMap`.
 
     References:
         Chattopadhay, Sarkar, Howlader, Balasubramanian, "Grad-CAM++: Generalized Gradient-Based
         Visual Explanations for Deep Convolutional Networks", WACV 2018, equation 19.
+
+    Examples:
+        >>> import torch
+        >>> from torch import nn
+        >>> from seattn.explain import GradCAM, GradCAMPlusPlus
+        >>> _ = torch.manual_seed(0)
+        >>> model = nn.Sequential(
+        ...     nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        ...     nn.Linear(8, 2),
+        ... )
+        >>> x = torch.rand(4, 1, 32, 32)
+        >>> bool((GradCAM(model, "1").explain(x, target=0).raw < 0).any())
+        True
+        >>> bool((GradCAMPlusPlus(model, "1").explain(x, target=0).raw < 0).any())  # after a ReLU
+        False
     """
 
     def combine(self, activation: Tensor, gradient: Tensor) -> Tensor:
@@ -86,11 +101,22 @@ class HiResCAM(ClassActivationMap):
     Where the head is mean pooling and one linear layer it equals Grad-CAM. Where the head is linear
     the signed map adds up to the score without its bias, which Grad-CAM's does not.
 
-    Arguments, costs and errors are those of ``ClassActivationMap``.
+    Arguments, costs and errors are those of :class:`ClassActivationMap`.
 
     References:
         Draelos, Carin, "Use HiResCAM instead of Grad-CAM for faithful explanations of convolutional
         neural networks", 2020 (arXiv:2011.08891).
+
+    Examples:
+        >>> import torch
+        >>> from torch import nn
+        >>> from seattn.explain import HiResCAM
+        >>> head = nn.Linear(8 * 6 * 6, 2)
+        >>> model = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(), head)
+        >>> result = HiResCAM(model, "1").explain(torch.rand(4, 1, 8, 8), target=1)
+        >>> total = result.raw.sum((1, 2))  # the score without its bias, since the head is linear
+        >>> torch.allclose(total, result.output[:, 1] - head.bias[1], atol=1e-5)
+        True
     """
 
     def combine(self, activation: Tensor, gradient: Tensor) -> Tensor:
@@ -105,11 +131,19 @@ class LayerCAM(ClassActivationMap):
 
     Meant for earlier layers too, whose maps are finer.
 
-    Arguments, costs and errors are those of ``ClassActivationMap``.
+    Arguments, costs and errors are those of :class:`ClassActivationMap`.
 
     References:
         Jiang, Zhang, Hou, Cheng, Wei, "LayerCAM: Exploring Hierarchical Class Activation Maps for
         Localization", IEEE Transactions on Image Processing 30, 2021.
+
+    Examples:
+        >>> import torch
+        >>> from seattn import resnet18
+        >>> from seattn.explain import LayerCAM
+        >>> cam = LayerCAM(resnet18(num_classes=2), ["layer2", "layer3", "layer4"])
+        >>> [tuple(result.raw.shape) for result in cam.explain(torch.rand(2, 3, 96, 96))]
+        [(2, 12, 12), (2, 6, 6), (2, 3, 3)]
     """
 
     def combine(self, activation: Tensor, gradient: Tensor) -> Tensor:

@@ -34,6 +34,18 @@ class LabelPermutationTest:
             same shape.
         unrelated: Pairs of maps of different images, from the first network; (pairs,).
         kept: The share of cases, in the mean, whose permuted label is their true one.
+
+    Examples:
+        >>> import torch
+        >>> from torch import nn
+        >>> from seattn.explain import label_permutation_test
+        >>> train = lambda labels, seed: nn.Conv2d(1, 1, 3)  # yours trains
+        >>> edges = lambda model, x: x.diff(dim=-1).abs().squeeze(1)  # ignores the network
+        >>> test = label_permutation_test(
+        ...     train, edges, torch.rand(8, 1, 16, 16), labels=[0, 1] * 20, seed=0
+        ... )
+        >>> test.verdict.split(" (")[0], test.difference
+        ('Failed: the maps survive permuted labels', (0.0, 0.0, 0.0))
     """
 
     true_labels: MapSimilarity
@@ -135,8 +147,9 @@ def label_permutation_test(
         explain: Any attribution method, a function from a network and images to maps
             ``(N, *spatial)`` with sides of at least 11. Fix the class: the networks differ in what
             they predict.
-        x: Images to explain, two or more; 20 are better. Images that were not trained on.
-        labels: The true labels of the cases that ``train`` trains on.
+        x: Images to explain, ``(N, C, *spatial)``, two or more; 20 are better. Images
+            that were not trained on.
+        labels: The true labels, (cases,), of the cases that ``train`` trains on.
         seed: Seed of the first training, and of the permutations.
         patients: The patient of each of those cases. Then labels are exchanged between patients,
             and all cases of one keep a common label.

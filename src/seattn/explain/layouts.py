@@ -11,6 +11,12 @@ __all__ = ["from_channels_last", "from_tokens"]
 def from_channels_last(x: Tensor) -> Tensor:
     """Return ``(N, C, *grid)`` from ``(N, *grid, C)``, as the stages of a Swin transformer return.
 
+    Args:
+        x: What such a stage returns, ``(N, *grid, C)``.
+
+    Returns:
+        The same numbers as ``(N, C, *grid)``; a view.
+
     Examples:
         >>> import torch
         >>> from seattn.explain import from_channels_last
@@ -24,11 +30,14 @@ def from_tokens(x: Tensor, *, prefix: int = 1, grid: Sequence[int] | None = None
     """Return ``(N, C, *grid)`` from the tokens ``(N, L, C)`` of a vision transformer.
 
     Args:
-        x: The tokens: first the prefix, then the patches, row by row.
+        x: The tokens, ``(N, L, C)``: first the prefix, then the patches, row by row.
         prefix: Number of tokens before the patches: the class token, and registers. In timm
             ``model.num_prefix_tokens``.
         grid: Number of patches along each side of the image, of any number of dimensions. A square
             by default; in timm ``model.patch_embed.grid_size``.
+
+    Returns:
+        The patches as a map, ``(N, C, *grid)``.
 
     Raises:
         ValueError: The patches do not fill ``grid``, or are no square without one.

@@ -23,6 +23,13 @@ class LayerInfo:
         stride: Size of the input over size of the map, for each dimension; ``None`` where the
             output is not ``(N, C, *grid)``, as the tokens of a transformer are not.
         calls: How many times it ran.
+
+    Examples:
+        >>> import torch
+        >>> from seattn import resnet18
+        >>> from seattn.explain import list_layers
+        >>> list_layers(resnet18(), torch.rand(1, 3, 64, 64), depth=1)[-3]
+        LayerInfo(name='layer2', kind='Stage', shape=(1, 128, 8, 8), stride=(8.0, 8.0), calls=1)
     """
 
     name: str
@@ -33,7 +40,21 @@ class LayerInfo:
 
 
 class LayerList(tuple[LayerInfo, ...]):
-    """The layers in the order in which they return; ``print`` shows them as a table."""
+    """The layers in the order in which they return; ``print`` shows them as a table.
+
+    Examples:
+        >>> import torch
+        >>> from seattn import resnet18
+        >>> from seattn.explain import list_layers
+        >>> layers = list_layers(resnet18(), torch.rand(1, 3, 64, 64), depth=1)
+        >>> [layer.name for layer in layers if layer.kind == "Stage"]
+        ['layer1', 'layer2', 'layer3', 'layer4']
+        >>> for line in str(layers).splitlines()[:3]:
+        ...     print(line)
+        layer    class        output      stride  calls
+        conv1    Conv2d       1x64x32x32  2x2     1
+        bn1      BatchNorm2d  1x64x32x32  2x2     1
+    """
 
     __slots__ = ()
 
@@ -67,7 +88,7 @@ def list_layers(model: nn.Module, x: Tensor, *, depth: int = 2) -> LayerList:
 
     Args:
         model: Any module.
-        x: One batch; a single image is enough.
+        x: One batch, ``(N, C, *spatial)``; a single image is enough.
         depth: How many parts a layer's name may have: 1 for ``"layer4"``, 2 for ``"layer4.0"``.
 
     Returns:

@@ -32,8 +32,22 @@ class MapSimilarity:
     """How alike the maps of each pair are; nan where a map is blank or not finite.
 
     Attributes:
-        rank_correlation: Spearman's, one for each pair.
+        rank_correlation: Spearman's, one for each pair, (pairs,) or (draws, N).
         ssim: Structural similarity, each map scaled to 0..1; of the same shape.
+
+    Examples:
+        >>> import torch
+        >>> from torch import nn
+        >>> from seattn.explain import randomisation_test
+        >>> model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 1, 3))
+        >>> edges = lambda model, x: x.diff(dim=-1).abs().squeeze(1)  # ignores the network
+        >>> test = randomisation_test(model, edges, torch.rand(8, 1, 16, 16), seed=0)
+        >>> test.whole.rank_correlation  # 3 draws of weights, 8 images
+        tensor([[1., 1., 1., 1., 1., 1., 1., 1.],
+                [1., 1., 1., 1., 1., 1., 1., 1.],
+                [1., 1., 1., 1., 1., 1., 1., 1.]], dtype=torch.float64)
+        >>> test.whole.defined
+        1.0
     """
 
     rank_correlation: Tensor

@@ -36,6 +36,23 @@ class RandomisationTest:
         whole: The same with the whole network randomised. The verdict rests on it.
         unrelated: Pairs of maps of different images, from the trained network; (pairs,).
         used_network: Whether ``explain`` ran any module of the network that it was given.
+
+    Examples:
+        >>> import torch
+        >>> from torch import nn
+        >>> from seattn.explain import randomisation_test
+        >>> model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 1, 3))
+        >>> edges = lambda model, x: x.diff(dim=-1).abs().squeeze(1)  # ignores the network
+        >>> images = torch.rand(8, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+        >>> test = randomisation_test(model, edges, images, seed=0)
+        >>> test.passed, test.verdict.split(" (")[0]
+        (False, 'Failed: the maps survive random weights')
+        >>> for line in str(test).splitlines()[2:6]:
+        ...     print(line)
+                                  rank corr.   |rank corr.|  SSIM          undefined
+        from the head to 2        1.00 ± 0.00  1.00          1.00 ± 0.00   0 of 24
+        from the head to 0        1.00 ± 0.00  1.00          1.00 ± 0.00   0 of 24
+        the whole network         1.00 ± 0.00  1.00          1.00 ± 0.00   0 of 24
     """
 
     order: str
@@ -152,7 +169,7 @@ def randomisation_test(
         explain: Any attribution method, a function from a network and images to maps
             ``(N, *spatial)`` with sides of at least 11. It must use the network that it is given.
             Each call finds the same torch random state.
-        x: Images, two or more; 20 are better.
+        x: Images, ``(N, C, *spatial)``, two or more; 20 are better.
         seed: Seed of the random weights and of the pairs; draw ``d`` is
             ``randomised_copy(model, seed + d)``.
         order: ``"cascade"`` or ``"independent"``.

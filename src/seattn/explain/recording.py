@@ -22,7 +22,21 @@ class NotConnectedError(RuntimeError):
 
 
 class Tap:
-    """What the layers of a ``tap`` block returned. Made by ``tap``, emptied when its block ends."""
+    """What the layers of a ``tap`` block returned. Made by ``tap``, emptied when its block ends.
+
+    Arguments are those of :func:`tap`.
+
+    Examples:
+        >>> import torch
+        >>> from seattn import resnet18
+        >>> from seattn.explain import tap
+        >>> model = resnet18(num_classes=2)
+        >>> with tap(model, ["layer3", "layer4"]) as t:
+        ...     logits = model(torch.rand(4, 3, 64, 64))
+        ...     activations, gradients = t.grads(logits[:, 1] - logits[:, 0])
+        >>> [tuple(gradient.shape) for gradient in gradients]
+        [(4, 256, 4, 4), (4, 512, 2, 2)]
+    """
 
     def __init__(
         self, names: Sequence[str], *, select: Select, call: int, record_trunk: bool

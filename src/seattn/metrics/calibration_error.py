@@ -29,6 +29,18 @@ class Reliability:
         counts: Cases in each bin.
         mean_score: Their mean probability; nan in an empty bin.
         observed: The share of them that came true; nan in an empty bin.
+
+    Examples:
+        >>> from seattn.metrics import reliability
+        >>> table = reliability(
+        ...     y_true=[0, 0, 1, 1, 1], y_score=[0.1, 0.3, 0.3, 0.9, 0.7], bins=4
+        ... )
+        >>> for count, score, share in zip(table.counts, table.mean_score, table.observed):
+        ...     print(f"{count} cases: said {score:.2f}, came true {share:.2f}")
+        1 cases: said 0.10, came true 0.00
+        2 cases: said 0.30, came true 0.50
+        1 cases: said 0.70, came true 1.00
+        1 cases: said 0.90, came true 1.00
     """
 
     edges: Scores

@@ -23,6 +23,14 @@ class Recalibration:
         slope: b of that fit; 1 for a calibrated model, below 1 for probabilities too extreme.
         in_the_large: a with b fixed at 1; below 0 for probabilities too high on the whole.
         reason: Why a value is nan, else ``None``.
+
+    Examples:
+        >>> from seattn.metrics import recalibration
+        >>> fit = recalibration(
+        ...     y_true=[0, 0, 1, 0, 1, 0, 1, 1], y_score=[0.01, 0.1, 0.1, 0.9, 0.9, 0.9, 0.99, 0.9]
+        ... )
+        >>> round(fit.slope, 2), round(fit.in_the_large, 2)  # below 1: too extreme
+        (0.3, -1.15)
     """
 
     intercept: float

@@ -22,6 +22,14 @@ class ClassValues:
         macro: The mean of the defined values; nan when fewer than two are.
         weighted: Their mean weighted by support; nan when none of them has a case.
         n_undefined: Classes that neither mean takes in.
+
+    Examples:
+        >>> from seattn.metrics import by_class, precision
+        >>> of_three = by_class(precision, y_true=[0, 1, 1, 2], y_pred=[0, 1, 1, 0])
+        >>> of_three.values, of_three.n_undefined  # class 2 was never predicted
+        ((0.5, 1.0, nan), 1)
+        >>> of_three.macro, round(of_three.weighted, 3)
+        (0.75, 0.833)
     """
 
     values: tuple[float, ...]

@@ -24,6 +24,18 @@ class Comparison:
         n_patients: Patients, or ``None`` where patients were not given.
         undefined: Resamples or swaps in which the metric of a model is not defined.
         reason: Why something is missing, or what to know before using it; else ``None``.
+
+    Examples:
+        >>> from seattn.metrics import delong_test
+        >>> gain = delong_test(
+        ...     y_true=[1, 1, 1, 0, 0, 0],
+        ...     y_score_a=[0.9, 0.8, 0.7, 0.3, 0.75, 0.1],
+        ...     y_score_b=[0.7, 0.4, 0.8, 0.6, 0.7, 0.2],
+        ... )
+        >>> round(gain.value_a, 3), round(gain.value_b, 3), round(gain.difference, 3)
+        (0.889, 0.722, 0.167)
+        >>> round(gain.low, 3), round(gain.high, 3), round(gain.p_value, 3), gain.method
+        (-0.43, 0.763, 0.584, 'paired DeLong')
     """
 
     metric: str

@@ -28,6 +28,14 @@ class BinaryCounts:
         fp: Negatives predicted positive.
         tn: Negatives predicted negative.
         fn: Positives predicted negative.
+
+    Examples:
+        >>> from seattn.metrics import confusion
+        >>> counts = confusion(y_true=[1, 1, 0, 0, 0], y_pred=[1, 0, 1, 0, 0])
+        >>> counts
+        BinaryCounts(tp=1, fp=1, tn=2, fn=1)
+        >>> counts.tp / (counts.tp + counts.fn)  # sensitivity
+        0.5
     """
 
     tp: int

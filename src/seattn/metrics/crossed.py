@@ -28,6 +28,15 @@ class CrossedEstimate(Estimate):
         resamples: How often seeds and patients were drawn.
         undefined: Resamples in which the metric is not defined; the interval leaves them out.
         seed: Of the random numbers.
+
+    Examples:
+        >>> from seattn.metrics import crossed_bootstrap
+        >>> two_trainings = [[0.9, 0.8, 0.7, 0.3, 0.75, 0.1], [0.7, 0.4, 0.8, 0.6, 0.7, 0.2]]
+        >>> mean = crossed_bootstrap("roc_auc", y_true=[1, 1, 1, 0, 0, 0], y_score=two_trainings)
+        >>> round(mean.value, 3), [round(area, 3) for area in mean.of_seeds]
+        (0.806, [0.889, 0.722])
+        >>> round(mean.variance_seeds, 4), round(mean.variance_patients, 4)
+        (0.0069, 0.0147)
     """
 
     of_seeds: tuple[float, ...]

@@ -35,6 +35,19 @@ class CurveBand:
         n_patients: Their patients, or ``None`` where patients were not given.
         undefined: Resamples in which the curve is not defined; the band leaves them out.
         reason: Why there is no band, else ``None``.
+
+    Examples:
+        >>> from seattn.metrics import pr_band
+        >>> cases = {
+        ...     "y_true": [1, 1, 0, 0, 1, 0, 1, 0],
+        ...     "y_score": [0.9, 0.4, 0.2, 0.6, 0.8, 0.1, 0.7, 0.3],
+        ...     "patients": ["a", "a", "b", "b", "c", "d", "e", "f"],
+        ... }
+        >>> band = pr_band(**cases, resamples=500)
+        >>> band.at.shape, band.n_patients
+        ((100,), 6)
+        >>> f"{band.value[50]:.2f} [{band.low[50]:.2f}, {band.high[50]:.2f}] at {band.at[50]}"
+        '1.00 [0.44, 1.00] at 0.51'
     """
 
     at: Scores

@@ -19,6 +19,17 @@ class RocCurve:
         fpr: Share of the negatives with ``score >= threshold``; nan without negatives.
         tpr: Share of the positives with ``score >= threshold``; nan without positives.
         thresholds: Infinity, at which nothing is positive, then the T distinct scores, falling.
+
+    Examples:
+        >>> from seattn.metrics import roc_curve
+        >>> curve = roc_curve(y_true=[0, 0, 1, 1], y_score=[0.1, 0.4, 0.35, 0.8])
+        >>> for fpr, tpr, threshold in zip(curve.fpr, curve.tpr, curve.thresholds):
+        ...     print(f"sensitivity {tpr:.1f}, specificity {1 - fpr:.1f} at {threshold}")
+        sensitivity 0.0, specificity 1.0 at inf
+        sensitivity 0.5, specificity 1.0 at 0.8
+        sensitivity 0.5, specificity 0.5 at 0.4
+        sensitivity 1.0, specificity 0.5 at 0.35
+        sensitivity 1.0, specificity 0.0 at 0.1
     """
 
     fpr: Scores
@@ -36,6 +47,16 @@ class PrecisionRecallCurve:
         recall: (T + 1,) share of the positives among those cases, and a last 0; nan without
             positives.
         thresholds: (T,) distinct scores, rising.
+
+    Examples:
+        >>> from seattn.metrics import pr_curve
+        >>> curve = pr_curve(y_true=[0, 0, 1, 1], y_score=[0.1, 0.4, 0.35, 0.8])
+        >>> for ppv, recall, threshold in zip(curve.precision, curve.recall, curve.thresholds):
+        ...     print(f"recall {recall:.1f}, precision {ppv:.2f} at {threshold}")
+        recall 1.0, precision 0.50 at 0.1
+        recall 1.0, precision 0.67 at 0.35
+        recall 0.5, precision 0.50 at 0.4
+        recall 0.5, precision 1.00 at 0.8
     """
 
     precision: Scores

@@ -28,6 +28,14 @@ class DecisionCurve:
         thresholds: Probabilities from which one acts.
         model: Net benefit of acting on the model.
         treat_all: Net benefit of acting on every case.
+
+    Examples:
+        >>> from seattn.metrics import decision_curve
+        >>> curve = decision_curve(
+        ...     y_true=[1, 1, 0, 0], y_score=[0.9, 0.4, 0.6, 0.1], thresholds=[0.2, 0.3, 0.5]
+        ... )
+        >>> (curve.model > curve.treat_all).tolist()  # does the model help?
+        [True, True, False]
     """
 
     thresholds: Scores

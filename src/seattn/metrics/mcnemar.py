@@ -25,6 +25,14 @@ class McNemar(Comparison):
     Args:
         only_a: Cases that only model A has right.
         only_b: Cases that only model B has right.
+
+    Examples:
+        >>> from seattn.metrics import mcnemar_test
+        >>> test = mcnemar_test(
+        ...     y_true=[1, 1, 1, 1, 0, 0], y_pred_a=[1, 1, 1, 1, 0, 1], y_pred_b=[0, 0, 1, 0, 0, 0]
+        ... )
+        >>> test.only_a, test.only_b, round(test.difference, 3), test.p_value, test.method
+        (3, 1, 0.333, 0.625, 'McNemar, exact')
     """
 
     only_a: int

@@ -30,6 +30,19 @@ class ModelDifference(Comparison):
         variance_seeds: Of models trained several times, the part of the seeds in the variance of
             the difference; ``None`` of models trained once.
         variance_patients: The part of the patients.
+
+    Examples:
+        >>> from seattn.metrics import compare_models
+        >>> (gain,) = compare_models(
+        ...     y_true=[1, 1, 1, 0, 0, 0],
+        ...     scores={
+        ...         "se": [0.9, 0.8, 0.7, 0.3, 0.75, 0.1],
+        ...         "plain": [0.7, 0.4, 0.8, 0.6, 0.7, 0.2],
+        ...     },
+        ...     metrics=["roc_auc"],
+        ... )["roc_auc"]
+        >>> gain.model_a, gain.model_b, round(gain.difference, 3), gain.p_value, gain.p_holm
+        ('se', 'plain', 0.167, 0.5625, 0.5625)
     """
 
     model_a: str
@@ -56,6 +69,24 @@ class ModelComparison(Tabled):
         level: Confidence level of the intervals.
         seed: Of bootstraps and swaps.
         differences: Metric by metric, and within a metric pair by pair.
+
+    Raises:
+        KeyError: ``comparison[metric]`` asks for a metric that was not compared.
+
+    Examples:
+        >>> from seattn.metrics import compare_models
+        >>> comparison = compare_models(
+        ...     y_true=[1, 1, 1, 0, 0, 0],
+        ...     scores={
+        ...         "plain": [0.7, 0.4, 0.8, 0.6, 0.7, 0.2],
+        ...         "se": [0.9, 0.8, 0.7, 0.3, 0.75, 0.1],
+        ...     },
+        ...     metrics=["roc_auc", "accuracy"],
+        ... )
+        >>> comparison.models, comparison.reference, len(comparison.differences)
+        (('plain', 'se'), None, 2)
+        >>> round(comparison["roc_auc"][0].difference, 3)
+        -0.167
     """
 
     n: int

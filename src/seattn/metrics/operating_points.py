@@ -29,6 +29,9 @@ class OperatingPoint:
         fitted_on: The caller's name of those cases.
         fingerprint: A hash of their labels and scores, in any order.
 
+    Raises:
+        ValueError: ``threshold`` is nan.
+
     Examples:
         >>> from seattn.metrics import choose_threshold
         >>> y_true, y_score = [1, 1, 0, 0], [0.9, 0.4, 0.6, 0.1]

@@ -32,6 +32,19 @@ class BootstrapEstimate(Estimate):
         resamples: How often the patients were drawn.
         undefined: Resamples in which the metric is not defined; the interval leaves them out.
         seed: Of the random numbers.
+
+    Examples:
+        >>> from seattn.metrics import bootstrap
+        >>> cases = {
+        ...     "y_true": [1, 1, 0, 0, 1, 0, 1, 0],
+        ...     "y_score": [0.9, 0.4, 0.2, 0.6, 0.8, 0.1, 0.7, 0.3],
+        ...     "patients": ["a", "a", "b", "b", "c", "d", "e", "f"],
+        ... }
+        >>> estimate = bootstrap("average_precision", **cases, resamples=500)
+        >>> round(estimate.value, 3), round(estimate.low, 3), round(estimate.high, 3)
+        (0.95, 0.886, 1.0)
+        >>> estimate.method, estimate.resamples, estimate.undefined, estimate.n_patients
+        ('stratified patient bootstrap, 500 resamples, percentile', 500, 0, 6)
     """
 
     resamples: int

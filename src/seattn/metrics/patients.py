@@ -27,6 +27,17 @@ class PatientScores(NamedTuple):
         y_true: (P,) labels.
         y_score: (P,) scores, or (P, K).
         patients: (P,) identifiers, in increasing order.
+
+    Examples:
+        >>> from seattn.metrics import by_patient
+        >>> scores = by_patient(
+        ...     y_true=[0, 1, 0, 0],
+        ...     y_score=[0.25, 0.75, 0.1, 0.3],
+        ...     patients=["b", "b", "a", "a"],
+        ...     how="max",
+        ... )
+        >>> scores.patients.tolist(), scores.y_true.tolist(), scores.y_score.tolist()
+        (['a', 'b'], [0, 1], [0.3, 0.75])
     """
 
     y_true: Labels

@@ -30,6 +30,27 @@ class BinaryReport(Tabled):
         seed: Of the bootstrap.
         counts: The confusion table at the threshold.
         estimates: By name, in the order of the table.
+
+    Examples:
+        >>> from seattn.metrics import binary_report
+        >>> cases = {
+        ...     "y_true": [1, 1, 0, 0, 1, 0, 1, 0],
+        ...     "y_score": [0.9, 0.4, 0.2, 0.6, 0.8, 0.1, 0.7, 0.3],
+        ...     "patients": ["a", "a", "b", "b", "c", "d", "e", "f"],
+        ... }
+        >>> report = binary_report(**cases, threshold=0.35)
+        >>> report.n, report.n_patients, report.n_positive, report.counts
+        (8, 6, 4, BinaryCounts(tp=4, fp=1, tn=3, fn=0))
+        >>> report["sensitivity"].value, report["roc_auc"].method
+        (1.0, 'clustered DeLong, logit, t')
+        >>> for line in str(report).splitlines()[:6]:
+        ...     print(line)
+        8 cases of 6 patients; 4 positive
+        score >= 0.35: TP 4, FP 1, TN 3, FN 0
+        <BLANKLINE>
+        metric                     value  95% interval    n  patients  how, or why not
+        roc_auc                    0.938  [0.103, 0.999]  8  6         clustered DeLong, logit, t
+        average_precision          0.950  [0.886, 1.000]  8  6         stratified patient bootstrap
     """
 
     n: int
@@ -91,6 +112,23 @@ class ClassificationReport(Tabled):
         macro: The means over the classes of what ``per_class`` has.
         per_class: By class, that class against the rest: ``roc_auc``, ``average_precision``,
             ``sensitivity``, ``specificity``, ``ppv``, ``npv``, ``f1``.
+
+    Examples:
+        >>> from seattn.metrics import classification_report
+        >>> report = classification_report(
+        ...     y_true=[0, 1, 2, 0],
+        ...     y_score=[[0.8, 0.1, 0.1], [0.2, 0.5, 0.3], [0.1, 0.6, 0.3], [0.6, 0.3, 0.1]],
+        ...     class_names=["normal", "lateral", "medial"],
+        ... )
+        >>> report.overall["accuracy"].value, report.support
+        (0.75, (2, 1, 1))
+        >>> for name, estimates in report.per_class.items():
+        ...     print(name, estimates["sensitivity"].value, estimates["ppv"].value)
+        normal 1.0 1.0
+        lateral 1.0 0.5
+        medial 0.0 nan
+        >>> report.per_class["medial"]["ppv"].reason
+        'none predicted positive'
     """
 
     n: int

@@ -22,6 +22,18 @@ class SubgroupReport(Tabled):
     Args:
         overall: Of all cases.
         subgroups: By the name of the subgroup.
+
+    Examples:
+        >>> from seattn.metrics import by_subgroup
+        >>> report = by_subgroup(
+        ...     y_true=[1, 1, 0, 0, 0, 1],
+        ...     y_score=[0.9, 0.4, 0.2, 0.6, 0.1, 0.7],
+        ...     subgroups=["AP", "lateral", "AP", "lateral", "AP", "lateral"],
+        ... )
+        >>> list(report.subgroups), report.overall.n, report["AP"].n
+        (['AP', 'lateral'], 6, 3)
+        >>> report["AP"]["sensitivity"].value, report["lateral"]["sensitivity"].value
+        (1.0, 0.5)
     """
 
     overall: BinaryReport

@@ -31,6 +31,22 @@ class Table:
         head: One per column.
         rows: Each as long as ``head``; the first cell names the row.
         notes: Lines below the table.
+
+    Examples:
+        >>> from seattn.metrics import Table
+        >>> table = Table(
+        ...     caption=("8 cases",),
+        ...     head=("metric", "value"),
+        ...     rows=(("auc", "0.94"), ("f1", "0.75")),
+        ... )
+        >>> print(table)
+        8 cases
+        <BLANKLINE>
+        metric  value
+        auc     0.94
+        f1      0.75
+        >>> table.to_html().splitlines()[1]
+        '<caption>8 cases</caption>'
     """
 
     caption: tuple[str, ...]

@@ -32,6 +32,11 @@ def download(cfg: PretrainedConfig) -> Path:
             names it, and says how to bring it here by hand.
         RuntimeError: The file has another sha256; the message names both, the file to delete, and
             how to take a file that was exchanged on the hub.
+
+    Examples:
+        >>> from seattn.pretrained import download, get_pretrained_cfg
+        >>> download(get_pretrained_cfg("se_resnet50")).name  # doctest: +SKIP
+        'model.safetensors'
     """
     try:
         import huggingface_hub

@@ -85,6 +85,21 @@ class InputTransform(nn.Module):
         - Input: (..., C, H, W), floats in 0..1; on a CPU not of half precision, which PyTorch does
           not resize there.
         - Output: (..., C, size, size), of the same dtype, on the same device.
+
+    Raises:
+        ValueError: ``size`` is not positive or ``crop`` not in (0, 1]; in a call, an image has
+            another number of channels.
+        TypeError: In a call, an image is not of floats.
+
+    Examples:
+        >>> import torch
+        >>> from seattn.pretrained import get_pretrained_cfg, input_transform
+        >>> transform = input_transform(get_pretrained_cfg("efficientnet_b0"))
+        >>> transform.size, transform.crop, transform.interpolation
+        (224, 0.875, 'bicubic')
+        >>> images = torch.full((2, 3, 300, 400), 0.5)
+        >>> transform(images).shape, transform(images)[0, :, 0, 0]
+        (torch.Size([2, 3, 224, 224]), tensor([0.0655, 0.1964, 0.4178]))
     """
 
     def __init__(

@@ -18,6 +18,13 @@ class Insertion:
         identity: How the block starts: ``"own"`` (its ``init_identity_``), ``"scaled"`` (its gate
             times a power of two), ``"blended"`` (mixed in by a learnt weight of 0), or None: as it
             initialises itself.
+
+    Examples:
+        >>> from seattn import insert_attention, resnet18
+        >>> from seattn.attention import EffectiveSE
+        >>> (insertion,) = insert_attention(resnet18(), EffectiveSE, at="layer4.1.bn2").insertions
+        >>> insertion.block, insertion.channels, insertion.parameters, insertion.identity
+        ('EffectiveSE', 512, 262656, 'own')
     """
 
     name: str
@@ -34,6 +41,18 @@ class InsertReport:
 
     Args:
         insertions: One entry per place, in the order of the network's modules.
+
+    Examples:
+        >>> from seattn import insert_attention, resnet18
+        >>> from seattn.attention import SEBlock
+        >>> report = insert_attention(resnet18(), SEBlock)
+        >>> report.names[:3], report.parameters
+        (['layer1.0.bn2', 'layer1.1.bn2', 'layer2.0.bn2'], 89080)
+        >>> for line in str(report).splitlines()[-3:]:
+        ...     print(line)
+        layer4.0.bn2  SEBlock  512       2x2    33,312      scaled
+        layer4.1.bn2  SEBlock  512       2x2    33,312      scaled
+        8 places                                89,080
     """
 
     insertions: tuple[Insertion, ...]

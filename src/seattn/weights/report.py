@@ -24,6 +24,16 @@ class LoadReport:
         filled: Tensors set to what the layout implies without holding it, and why.
         kept: The network's tensors that kept their values, and why.
         ignored: The checkpoint's entries that were not used, and why.
+
+    Examples:
+        >>> from seattn import resnet18
+        >>> from seattn.weights import load_weights
+        >>> colour, network = resnet18().state_dict(), resnet18(in_chans=1, num_classes=2)
+        >>> report = load_weights(network, colour, adapt_input="sum", keep_classifier=True)
+        >>> report.source, len(report.loaded), sorted(report.kept), sorted(report.ignored)
+        ('timm', 120, ['fc.bias', 'fc.weight'], ['fc.bias', 'fc.weight'])
+        >>> report.changed
+        {'conv1.weight': "3 input channels to 1, 'sum'"}
     """
 
     source: str

@@ -95,6 +95,16 @@ def load_model(
         ValueError: ``config.json`` is not one of ``save_model``, or of a later version of it; the
             file of weights is damaged.
         RuntimeError: The weights are those of another network; the keys are named.
+
+    Examples:
+        >>> from seattn.backbones import se_resnet18
+        >>> from seattn.weights import load_model, save_model
+        >>> save_model(se_resnet18(in_chans=1, num_classes=2), "fracture")
+        >>> network = load_model("fracture")
+        >>> type(network).__name__, network.num_classes, network.training
+        ('ResNet', 2, False)
+        >>> network.config["in_chans"], network.config["attention"]
+        (1, <class 'seattn.attention.squeeze_excitation.SEBlock'>)
     """
     path = Path(folder) / _CONFIG
     config = json.loads(path.read_text(encoding="utf-8"))

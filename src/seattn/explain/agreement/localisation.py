@@ -23,6 +23,25 @@ class LocalisationScore:
         per_reader: Of the maps, against each reader's masks; empty with one reader.
         controls: Of each map that did not see the image, or did not learn.
         differences: Of the maps minus each control, case by case.
+
+    Examples:
+        >>> import torch
+        >>> from seattn.explain import localisation_report, mean_mask_map
+        >>> masks = torch.zeros(12, 16, 16)
+        >>> for case in range(12):
+        ...     masks[case, case : case + 4, 8 - case // 2 :][:, :4] = 1
+        >>> score = localisation_report(
+        ...     masks,  # maps that know the truth
+        ...     masks,
+        ...     randomised=masks.flip(-1),
+        ...     mean_mask=mean_mask_map(masks),
+        ...     grid=(4, 4),
+        ...     measures=["dice"],
+        ... )["dice"]
+        >>> score.value.value, round(score.chance, 3), round(score.ceiling, 3)
+        (1.0, 0.062, 0.759)
+        >>> score.beats_all_controls, list(score.controls)
+        (True, ['randomised weights', 'constant centre', 'mean training mask'])
     """
 
     value: Estimate
@@ -66,6 +85,29 @@ class LocalisationReport:
         scores: By measure.
         regions: Every annotated region, and whether the maps hit it.
         reader_dice: The mean Dice of each two readers, by reader and reader; empty with one reader.
+
+    Examples:
+        >>> import torch
+        >>> from seattn.explain import localisation_report, mean_mask_map
+        >>> masks = torch.zeros(12, 16, 16)
+        >>> for case in range(12):
+        ...     masks[case, case : case + 4, 8 - case // 2 :][:, :4] = 1
+        >>> report = localisation_report(
+        ...     masks,  # maps that know the truth
+        ...     masks,
+        ...     randomised=masks.flip(-1),
+        ...     mean_mask=mean_mask_map(masks),
+        ...     grid=(4, 4),
+        ...     patients=range(12),
+        ...     measures=["pointing_game", "dice"],
+        ... )
+        >>> for line in str(report).splitlines()[3:6]:
+        ...     print(line)
+        measure        value  95% interval    chance  ceiling
+        pointing_game  1.000  [1.000, 1.000]  0.062   0.861
+        dice           1.000  [1.000, 1.000]  0.062   0.759
+        >>> report.to_dict()["verdicts"]
+        {'pointing_game': 'beats all three', 'dice': 'beats all three'}
     """
 
     n: int

@@ -35,6 +35,17 @@ class FittedThreshold:
         n: Cases it was fitted on; those without annotation are not counted.
         source: Which cases these were, in words.
         patients: Their identifiers, so that a report refuses to test on the same patients.
+
+    Examples:
+        >>> import torch
+        >>> from seattn.explain import fit_threshold, iou
+        >>> cam = torch.tensor([[[0.0, 4.0], [3.0, 1.0]]])
+        >>> mask = torch.tensor([[[0, 1], [1, 0]]])
+        >>> threshold = fit_threshold(cam, mask, source="validation")
+        >>> threshold
+        FittedThreshold(value=0.3, measure='dice', score=1.0, n=1, source='validation')
+        >>> iou(cam, mask, threshold=threshold)
+        tensor([1.], dtype=torch.float64)
     """
 
     value: float
@@ -140,8 +151,8 @@ def fit_threshold(
     """Return the share of the maximum at which maps and masks agree best, on validation cases.
 
     Args:
-        cam: The maps of validation cases, never of those to be tested.
-        mask: Their annotated regions.
+        cam: The maps, ``(N, *spatial)``, of validation cases, never of those to be tested.
+        mask: Their annotated regions, of the same shape.
         measure: ``iou`` or ``dice``; its mean over the cases is maximised, of several equal
             candidates the first wins.
         candidates: Shares of the maximum to try, each in (0, 1]. 0.05, 0.10 .. 0.95 by default.

@@ -34,6 +34,14 @@ class Region:
         size: Its area or volume, in the unit of the table.
         covered: The share of its pixels in the top of the map.
         hit: Whether it counts as found.
+
+    Examples:
+        >>> import torch
+        >>> from seattn.explain import label_regions, region_table
+        >>> regions = label_regions(torch.tensor([[[1, 0, 0, 1], [0, 0, 0, 1]]]))
+        >>> cam = torch.tensor([[[9.0, 1.0, 0.0, 2.0], [1.0, 1.0, 0.0, 2.0]]])
+        >>> region_table(cam, regions, top=0.1).rows[0]
+        Region(case=0, reader=None, label=1, size=1.0, covered=1.0, hit=True)
     """
 
     case: int
@@ -51,6 +59,17 @@ class RegionTable:
     Args:
         rows: One for each region, by reader, case and label.
         unit: Of the sizes: pixels, or mm to the power of the spatial dimensions.
+
+    Examples:
+        >>> import torch
+        >>> from seattn.explain import label_regions, region_table
+        >>> regions = label_regions(torch.tensor([[[1, 0, 0, 1], [0, 0, 0, 1]]]))
+        >>> cam = torch.tensor([[[9.0, 1.0, 0.0, 2.0], [1.0, 1.0, 0.0, 2.0]]])
+        >>> table = region_table(cam, regions, top=0.1)
+        >>> len(table), table.summary
+        (2, '1 of 2 regions hit: 1 of 1 up to 1 pixels, 0 of 1 above')
+        >>> [(region.label, region.hit) for region in table]
+        [(1, True), (2, False)]
     """
 
     rows: tuple[Region, ...]
@@ -142,8 +161,8 @@ def region_table(
     """Return each annotated region with its size, and whether the top of the map hits it.
 
     Args:
-        cam: As in ``region_recall``.
-        regions: As in ``region_recall``.
+        cam: As in ``region_recall``, ``(N, *spatial)``.
+        regions: As in ``region_recall``, of the same shape.
         top: As in ``region_recall``.
         share: As in ``region_recall``.
         spacing: The distance of neighbouring pixels along each spatial axis, in mm, (D,) or (N, D);
