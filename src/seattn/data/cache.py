@@ -84,6 +84,16 @@ def build_cache(
         CacheError: Files cannot be used: all of them are listed, each with its reason. Or the cache
             is damaged, or cannot be written.
         ValueError: The index is empty, or an argument is not possible or does not fit the images.
+
+    Examples:
+        >>> from seattn.data import DicomIndex, make_ankle_phantom
+        >>> from seattn.data.cache import build_cache
+        >>> from seattn.data.preprocess import Preprocessing
+        >>> _ = make_ankle_phantom("scans", patients=1, variant="roi", progress=False)
+        >>> index = DicomIndex.scan("scans", key="a secret of the study", progress=False)
+        >>> cache, used = build_cache(index, Preprocessing(size=(32, 32)), "cache")
+        >>> len(cache), len(used), cache.images([0, 2]).shape, cache.images([0]).dtype
+        (3, 3, torch.Size([2, 1, 32, 32]), torch.float32)
     """
     _check_arguments(index, preprocessing, dtype, workers, on_error)
     settings = asdict(preprocessing)

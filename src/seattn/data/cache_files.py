@@ -40,11 +40,23 @@ class Cache:
 
     Args:
         folder: A folder that ``build_cache`` has completed.
-        rows: Which rows of the folder; None shows them all.
+        rows: Which rows of the folder, (rows,); None shows them all.
         redact_paths: Whether errors name no folder.
 
     Raises:
         CacheError: A file is missing, or has not the size it was written with.
+
+    Examples:
+        >>> from seattn.data import DicomIndex, make_ankle_phantom
+        >>> from seattn.data.cache import Cache, build_cache
+        >>> from seattn.data.preprocess import Preprocessing
+        >>> _ = make_ankle_phantom("study", patients=1, variant="roi", progress=False)
+        >>> index = DicomIndex.scan("study", key="a secret of the study", progress=False)
+        >>> built, _ = build_cache(index, Preprocessing(size=(32, 32)), "kept")
+        >>> cache = Cache(built.folder)  # later, in another process
+        >>> cache.verify()  # raises where a byte has changed
+        >>> len(cache)
+        3
     """
 
     def __init__(

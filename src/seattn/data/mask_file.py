@@ -29,10 +29,24 @@ def read_mask(
         shape: Height and width of its image.
         segment: Which segment of a DICOM segmentation, see ``read_segment``.
 
+    Returns:
+        The mask, bool (H, W).
+
     Raises:
         DicomError: The file cannot be read, has another shape than the image, or marks no pixel: a
             mask says that the image is annotated, and an image in which nothing is marked is
             written without one.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> from seattn.data import IndexRow
+        >>> from seattn.data.mask_file import read_mask
+        >>> np.save("a.npy", np.eye(8, dtype=np.uint8))
+        >>> row = IndexRow("a.dcm", 0, "p", "", "", "axial", 8, 8, 128, 0, mask="a.npy")
+        >>> mask = read_mask(Path("."), row, shape=(8, 8), segment=None)
+        >>> mask.dtype, int(mask.sum())
+        (torch.bool, 8)
     """
     path = str(row.mask)
     try:

@@ -38,9 +38,21 @@ class Preprocessing:
         limits: As in ``read_dicom``; they decide whether there is an image, not what it is.
 
     Raises:
+        DicomError: In a call, a file cannot be used.
         TypeError: ``limits`` is no ``DicomLimits``.
         ValueError: ``size`` or ``segment`` is not positive, ``units``, ``window`` or ``voi`` is not
             possible, or ``bone_mask`` is asked for where 0 is not black.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from pydicom.data import get_testdata_file
+        >>> from seattn.data import IndexRow
+        >>> from seattn.data.preprocess import Preprocessing
+        >>> file = Path(get_testdata_file("CT_small.dcm"))
+        >>> row = IndexRow(file.name, 0, "p", "", "", "axial", 128, 128, 39206, 0)
+        >>> read = Preprocessing(size=(64, 64), window=(400, 1800))
+        >>> read(file.parent, row)[0].shape
+        torch.Size([1, 64, 64])
     """
 
     size: tuple[int, int]

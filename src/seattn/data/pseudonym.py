@@ -30,7 +30,23 @@ def pseudonym(text: str, key: bytes) -> str:
 
 
 def patient_pseudonym(patient_id: str, key: bytes, *, issuer: str = "") -> str:
-    """Hash a (0010,0020) *Patient ID* with the (0010,0021) issuer within which it is unique."""
+    """Hash a (0010,0020) *Patient ID* with the (0010,0021) issuer within which it is unique.
+
+    Args:
+        patient_id: The number as the file has it; blanks around it do not count.
+        key: The secret, as ``resolve_key`` returns it.
+        issuer: Who gave the number; "" where the file does not say.
+
+    Returns:
+        32 hexadecimal digits, the same for the same number, issuer and key.
+
+    Examples:
+        >>> from seattn.data.pseudonym import patient_pseudonym
+        >>> patient_pseudonym("4711", b"a secret of the study")
+        'f6ab9010db2123cae37c077cc2d6090d'
+        >>> patient_pseudonym("4711", b"a secret of the study", issuer="another hospital")
+        'e8d973929412590a4dc1cb7216639333'
+    """
     return pseudonym(f"{patient_id.strip()}|{issuer.strip()}", key)
 
 
@@ -46,6 +62,14 @@ def resolve_key(key: bytes | str | None) -> bytes:
     Raises:
         TypeError: ``key`` is neither bytes nor text nor None.
         ValueError: ``key`` is empty or longer than 64 bytes, or the kept key is damaged.
+
+    Returns:
+        The key as bytes.
+
+    Examples:
+        >>> from seattn.data.pseudonym import resolve_key
+        >>> resolve_key("a secret of the study")
+        b'a secret of the study'
     """
     if key is None:
         return _kept_key(_configuration_folder() / "pseudonym.key")

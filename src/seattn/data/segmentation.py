@@ -71,6 +71,9 @@ def read_segment(root: Path, row: IndexRow, *, segment: int | None) -> NDArray[n
         row: A row whose mask is a DICOM file.
         segment: The segment number, from 1; None if there is but one.
 
+    Returns:
+        The frame as it is stored, (H, W), 1 inside the segment.
+
     Raises:
         DicomError: The file is no binary segmentation, or damaged; none or several of its frames
             belong to the image; or the frame lies in another plane than the image.

@@ -37,7 +37,7 @@ def overlay(
         cmap: ``"inferno"`` or ``"viridis"``.
         vmax: The value drawn at full strength. Each map's own maximum by default; give one value
             to compare the pictures of a series.
-        contour: A mask of the size of ``cam``, such as an expert's region, whose border is drawn
+        contour: A mask of the shape of ``cam``, such as an expert's region, whose border is drawn
             in cyan; or a list of up to four, such as one from each reader, in cyan, magenta, lime
             and blue, the later over the earlier. The line lies inside the region.
         boxes: (K, 4), the x0, y0, x1, y1 of each box in pixels; for a batch, one such for each

@@ -24,7 +24,9 @@ class NotConnectedError(RuntimeError):
 class Tap:
     """What the layers of a ``tap`` block returned. Made by ``tap``, emptied when its block ends.
 
-    Arguments are those of :func:`tap`.
+    Args:
+        names: Dotted names of the layers.
+        select, call, record_trunk: As in :func:`tap`.
 
     Examples:
         >>> import torch
@@ -194,6 +196,7 @@ def tap(
         ValueError: A name or module in ``layers`` is not part of ``model``, or is TorchScript;
             there is none; ``select`` finds nothing; or ``model`` was made in inference mode.
         TypeError: A layer returned no floating-point tensor, or several without ``select``.
+        RuntimeError: The model overwrote the output of a layer.
 
     Examples:
         >>> import torch

@@ -32,6 +32,7 @@ def rank_correlation(a: Tensor, b: Tensor) -> Tensor:
         A float64 tensor in -1..1; nan where a map is constant (blank) or not finite.
 
     Raises:
+        TypeError: An argument is no tensor.
         ValueError: The shapes differ.
 
     Examples:
@@ -73,6 +74,7 @@ def structural_similarity(a: Tensor, b: Tensor, *, data_range: float | None = No
         ``data_range`` where one is constant (blank).
 
     Raises:
+        TypeError: An argument is no tensor.
         ValueError: The shapes differ, a map is smaller than the window, or ``data_range`` is not
             above 0.
 

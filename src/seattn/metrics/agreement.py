@@ -35,6 +35,7 @@ def kappa(
         A number up to 1; nan when both hold one and the same class only, since chance agrees too.
 
     Raises:
+        TypeError: If labels are not numbers.
         ValueError: If either is empty, not finite, not a label, or their lengths differ, or if
             ``weights`` is another word.
 

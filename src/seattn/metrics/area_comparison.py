@@ -50,6 +50,7 @@ def delong_test(
         alike, p is 1; where the variance is 0 for another reason there is none.
 
     Raises:
+        TypeError: If labels or scores are not numbers, or patients are mixed.
         ValueError: If an argument is empty, not finite, of another shape or length, or outside its
             range, or a patient is missing.
 

@@ -77,6 +77,7 @@ def reliability(
         The table.
 
     Raises:
+        TypeError: If labels or scores are not numbers.
         ValueError: If scores are no probabilities, either is empty, not finite or of another
             length, a label has no class, or an option is out of its range.
 
@@ -139,6 +140,7 @@ def ece(
         A number in [0, 1].
 
     Raises:
+        TypeError: If labels or scores are not numbers.
         ValueError: If scores are no probabilities, either is empty, not finite or of another
             length, a label has no class, or an option is out of its range.
 

@@ -59,6 +59,7 @@ def recalibration(*, y_true: npt.ArrayLike, y_score: npt.ArrayLike) -> Recalibra
         equal.
 
     Raises:
+        TypeError: If labels or scores are not numbers.
         ValueError: If scores are no probabilities, either is empty, not finite, of another shape or
             length, or a label is not 0 or 1.
 

@@ -58,6 +58,7 @@ def confusion(*, y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> BinaryCounts:
         The counts.
 
     Raises:
+        TypeError: If labels are not numbers.
         ValueError: If either is empty, not finite, not 0 or 1, or their lengths differ.
 
     Examples:
@@ -87,6 +88,7 @@ def confusion_matrix(
         An int64 array.
 
     Raises:
+        TypeError: If labels are not numbers.
         ValueError: If either is empty, not finite, not a label, or their lengths differ.
 
     Examples:
@@ -113,6 +115,7 @@ def accuracy(*, y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
         A number in [0, 1].
 
     Raises:
+        TypeError: If labels are not numbers.
         ValueError: If either is empty, not finite, not a label, or their lengths differ.
 
     Examples:
@@ -141,6 +144,7 @@ def balanced_accuracy(*, y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
         A number in [0, 1]; nan when ``y_true`` holds one class only.
 
     Raises:
+        TypeError: If labels are not numbers.
         ValueError: If either is empty, not finite, not a label, or their lengths differ.
 
     Examples:
@@ -173,6 +177,7 @@ def mcc(*, y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
         A number in [-1, 1]; nan when the labels, or the predictions, are all of one class.
 
     Raises:
+        TypeError: If labels are not numbers.
         ValueError: If either is empty, not finite, not a label, or their lengths differ.
 
     Examples:

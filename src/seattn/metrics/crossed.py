@@ -89,6 +89,7 @@ def crossed_bootstrap(
         seeds is rough: five say little about how much seeds differ.
 
     Raises:
+        TypeError: If labels or scores are not numbers, or patients are mixed.
         ValueError: If an argument is empty, not finite, of another shape or length, or outside its
             range, there is one seed only, a metric is unknown, or a patient is missing.
 

@@ -80,6 +80,7 @@ def roc_curve(*, y_true: npt.ArrayLike, y_score: npt.ArrayLike) -> RocCurve:
         The curve from (0, 0) to (1, 1).
 
     Raises:
+        TypeError: If labels or scores are not numbers.
         ValueError: If either is empty, not finite, of another shape or length, or a label is not
             0 or 1.
 
@@ -114,6 +115,7 @@ def pr_curve(*, y_true: npt.ArrayLike, y_score: npt.ArrayLike) -> PrecisionRecal
         The curve, from the lowest threshold.
 
     Raises:
+        TypeError: If labels or scores are not numbers.
         ValueError: If either is empty, not finite, of another shape or length, or a label is not
             0 or 1.
 
@@ -151,6 +153,7 @@ def partial_roc_auc(*, y_true: npt.ArrayLike, y_score: npt.ArrayLike, max_fpr: f
         negatives.
 
     Raises:
+        TypeError: If labels or scores are not numbers.
         ValueError: If either is empty, not finite, of another shape or length, a label is not 0 or
             1, or ``max_fpr`` is out of its range.
 

@@ -62,6 +62,7 @@ def net_benefit(*, y_true: npt.ArrayLike, y_score: npt.ArrayLike, threshold: flo
         A number up to the prevalence; 0 is the worth of doing nothing.
 
     Raises:
+        TypeError: If labels or scores are not numbers.
         ValueError: If scores are no probabilities, either is empty, not finite, of another shape or
             length, a label is not 0 or 1, or the threshold is out of its range.
 
@@ -92,6 +93,7 @@ def decision_curve(
         The curve, beside that of treating everybody.
 
     Raises:
+        TypeError: If labels or scores are not numbers.
         ValueError: As ``net_benefit``.
 
     Examples:

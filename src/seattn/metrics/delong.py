@@ -45,6 +45,7 @@ def roc_auc_interval(
         ``reason`` says so. No interval where the variance cannot be estimated.
 
     Raises:
+        TypeError: If labels or scores are not numbers, or patients are mixed.
         ValueError: If an argument is empty, not finite, of another shape or length, or outside its
             range, or a patient is missing.
 

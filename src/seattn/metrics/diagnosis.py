@@ -31,6 +31,7 @@ def youden_j(*, y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
         A number in [-1, 1]; nan without positives or without negatives.
 
     Raises:
+        TypeError: If labels are not numbers.
         ValueError: If either is empty, not finite, not 0 or 1, or their lengths differ.
 
     Examples:
@@ -57,6 +58,7 @@ def positive_likelihood_ratio(*, y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -
         positive, when the cases set no upper bound to it.
 
     Raises:
+        TypeError: If labels are not numbers.
         ValueError: If either is empty, not finite, not 0 or 1, or their lengths differ.
 
     Examples:
@@ -84,6 +86,7 @@ def negative_likelihood_ratio(*, y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -
         A number from 0 on; nan without positives, without negatives or without a true negative.
 
     Raises:
+        TypeError: If labels are not numbers.
         ValueError: If either is empty, not finite, not 0 or 1, or their lengths differ.
 
     Examples:
@@ -114,6 +117,7 @@ def ppv_at_prevalence(*, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, prevalenc
         positive.
 
     Raises:
+        TypeError: If labels are not numbers.
         ValueError: If either is empty, not finite, not 0 or 1, or their lengths differ, or
             ``prevalence`` is not between 0 and 1.
 
@@ -149,6 +153,7 @@ def npv_at_prevalence(*, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, prevalenc
         negative.
 
     Raises:
+        TypeError: If labels are not numbers.
         ValueError: If either is empty, not finite, not 0 or 1, or their lengths differ, or
             ``prevalence`` is not between 0 and 1.
 

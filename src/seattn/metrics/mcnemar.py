@@ -71,6 +71,7 @@ def mcnemar_test(
         The comparison, without an interval; p is 1 where the models are right in the same cases.
 
     Raises:
+        TypeError: If labels are not numbers, or patients are mixed.
         ValueError: If an argument is empty, not finite, no label or of another length, a patient
             is missing, or the method does not fit.
 

@@ -51,6 +51,7 @@ def compare_metric(
         The comparison, whose ``method`` names both methods.
 
     Raises:
+        TypeError: If labels or scores are not numbers, or patients are mixed.
         ValueError: As in ``bootstrap``.
 
     Examples:

@@ -100,6 +100,7 @@ def bootstrap(
         agree, or the metric is undefined in more of them than a tail of the interval has.
 
     Raises:
+        TypeError: If labels or scores are not numbers, or patients are mixed.
         ValueError: If an argument is empty, not finite, of another shape or length, or outside its
             range, a metric is unknown, or a patient is missing.
 
@@ -220,6 +221,7 @@ def paired_bootstrap(
         The comparison, whose ``p_value`` is nan.
 
     Raises:
+        TypeError: As in ``bootstrap``.
         ValueError: As in ``bootstrap``.
 
     Examples:

@@ -58,6 +58,7 @@ def permutation_test(
         they were as far from 0, and in ``undefined``.
 
     Raises:
+        TypeError: If labels or scores are not numbers, or patients are mixed.
         ValueError: If an argument is empty, not finite, of another shape or length, or outside its
             range, a metric is unknown, or a patient is missing.
 

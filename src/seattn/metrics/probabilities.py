@@ -32,6 +32,7 @@ def brier(*, y_true: npt.ArrayLike, y_score: npt.ArrayLike) -> float:
         A number in [0, 1], or in [0, 2] for (N, K).
 
     Raises:
+        TypeError: If labels or scores are not numbers.
         ValueError: If scores are no probabilities, either is empty, not finite or of another
             length, or a label has no class.
 
@@ -64,6 +65,7 @@ def brier_skill(*, y_true: npt.ArrayLike, y_score: npt.ArrayLike) -> float:
         when ``y_true`` holds one class only, as the reference is perfect then.
 
     Raises:
+        TypeError: If labels or scores are not numbers.
         ValueError: If scores are no probabilities, either is empty, not finite or of another
             length, or a label has no class.
 
@@ -94,6 +96,7 @@ def log_loss(*, y_true: npt.ArrayLike, y_score: npt.ArrayLike) -> float:
         clipped: scikit-learn's finite value there depends on the dtype.
 
     Raises:
+        TypeError: If labels or scores are not numbers.
         ValueError: If scores are no probabilities, either is empty, not finite or of another
             length, or a label has no class.
 

@@ -109,6 +109,7 @@ def share_interval(
         The estimate; with several cases that differ, all of one patient, it has no interval.
 
     Raises:
+        TypeError: If flags are not numbers, or patients are mixed.
         ValueError: If the flags are empty or not 0 or 1, the level is outside its range, or a
             patient is missing.
 

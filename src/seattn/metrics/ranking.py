@@ -45,6 +45,7 @@ def roc_auc(
         negatives.
 
     Raises:
+        TypeError: If labels or scores are not numbers.
         ValueError: If either is empty, not finite, of another shape or length, or a label has no
             class.
 
@@ -89,6 +90,7 @@ def average_precision(
         A number in [0, 1], or a list of K with ``average=None``; nan without positives.
 
     Raises:
+        TypeError: If labels or scores are not numbers.
         ValueError: If either is empty, not finite, of another shape or length, or a label has no
             class.
 
@@ -126,6 +128,7 @@ def roc_auc_ovo(
         left out with its pairs; ``by_class`` counts such classes.
 
     Raises:
+        TypeError: If labels or scores are not numbers.
         ValueError: If either is empty, not finite, of another shape or length, a label has no
             class, or ``average`` is another word.
 

@@ -58,6 +58,7 @@ def precision(
         is predicted positive.
 
     Raises:
+        TypeError: If labels are not numbers.
         ValueError: If either is empty, not finite, not a label, or their lengths differ.
 
     Examples:
@@ -112,6 +113,7 @@ def npv(
         is predicted negative.
 
     Raises:
+        TypeError: If labels are not numbers.
         ValueError: If either is empty, not finite, not a label, or their lengths differ.
 
     Examples:
@@ -166,6 +168,7 @@ def recall(
         are no positives.
 
     Raises:
+        TypeError: If labels are not numbers.
         ValueError: If either is empty, not finite, not a label, or their lengths differ.
 
     Examples:
@@ -220,6 +223,7 @@ def specificity(
         are no negatives.
 
     Raises:
+        TypeError: If labels are not numbers.
         ValueError: If either is empty, not finite, not a label, or their lengths differ.
 
     Examples:
@@ -274,6 +278,7 @@ def f1(
         are neither positives nor positive predictions.
 
     Raises:
+        TypeError: If labels are not numbers.
         ValueError: If either is empty, not finite, not a label, or their lengths differ.
 
     Examples:

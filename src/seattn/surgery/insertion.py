@@ -63,10 +63,10 @@ def insert_attention(
             expression, which has to match the whole name; a function of name and module that
             returns whether to take it. In a Sequential the block joins the last module.
         init: ``"identity"``, or ``"default"`` for blocks as they initialise themselves.
-        example_input: What the network is run on, twice, to find places and channels: a tensor or
-            a tuple of arguments. By default two constant images of 64 and of 96 pixels a side (32
-            and 48 voxels) with the channels of the network's first convolution. Hooks of yours
-            see these runs.
+        example_input: What the network is run on, twice, to find places and channels: a tensor
+            ``(N, C, *spatial)`` or a tuple of arguments. By default two constant images of 64 and
+            of 96 pixels a side (32 and 48 voxels) with the channels of the network's first
+            convolution. Hooks of yours see these runs.
 
     Returns:
         What went where. ``model`` is changed in place.

@@ -45,6 +45,7 @@ def convert(
     Raises:
         ValueError: A name is foreign to ``source`` or has no counterpart in ``to``, or ``to``
             cannot hold a tensor (moskomule's gates have no biases). Each is named.
+        TypeError: ``state_dict`` is no mapping.
 
     Examples:
         >>> from seattn.backbones import se_resnet50

@@ -18,15 +18,33 @@ _MIN_VISIBLE_MM2 = 5.0
 
 
 class AnkleSlice(NamedTuple):
-    """A slice and the truth about it."""
+    """A slice and the truth about it.
 
-    hu: npt.NDArray[np.int16]  # (size, size), -1024 .. 3071
-    mask: npt.NDArray[np.uint8]  # (size, size), 1 in the fracture gap and within 1 mm of it
-    site: tuple[float, float]  # row and column of the (possible) fracture
+    Attributes:
+        hu: int16 (size, size), Hounsfield units, -1024 to 3071.
+        mask: uint8 (size, size), 1 in the fracture gap and within 1 mm of it.
+        site: Row and column of the fracture; in a normal ankle of the place where one could be.
+        plane: Where the slice lies, and the spacing of its pixels in mm.
+        ankle: The anatomy that was drawn.
+        injury: The break; in a normal ankle it is drawn and not used.
+        cast: uint8 (size, size), 1 where a cast is; all 0 without one.
+
+    Examples:
+        >>> from seattn.data.phantom import render_ankle
+        >>> image = render_ankle(0, fracture=True)
+        >>> image.hu.shape, image.hu.dtype.name, bool(image.mask.any())
+        ((64, 64), 'int16', True)
+        >>> round(image.plane.spacing, 2)
+        0.6
+    """
+
+    hu: npt.NDArray[np.int16]
+    mask: npt.NDArray[np.uint8]
+    site: tuple[float, float]
     plane: Plane
     ankle: Ankle
-    injury: Break  # virtual in a normal ankle
-    cast: npt.NDArray[np.uint8]  # (size, size), 1 where a cast is; all 0 without one
+    injury: Break
+    cast: npt.NDArray[np.uint8]
 
 
 def render_ankle(

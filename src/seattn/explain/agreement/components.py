@@ -25,6 +25,7 @@ def label_regions(mask: Tensor, *, diagonal: bool = True) -> Tensor:
         An int64 label map, 0 outside the mask.
 
     Raises:
+        TypeError: An argument is no tensor.
         ValueError: ``mask`` is not binary.
 
     Examples:

@@ -46,6 +46,7 @@ def mean_mask_map(masks: Tensor) -> Tensor:
         A float32 tensor ``(*spatial)`` in 0..1. ``.expand_as(mask)`` makes it a batch.
 
     Raises:
+        TypeError: An argument is no tensor.
         ValueError: ``masks`` is not binary, or holds no case.
 
     Examples:

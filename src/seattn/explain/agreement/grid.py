@@ -41,6 +41,7 @@ def mask_on_grid(mask: Tensor, grid: Sequence[int]) -> Tensor:
         The maps, float64, in 0..1.
 
     Raises:
+        TypeError: An argument is no tensor.
         ValueError: ``mask`` is not binary, or ``grid`` has not as many axes, or one that is below 1
             or above the mask's.
 

@@ -83,6 +83,7 @@ def iou(cam: Tensor, mask: Tensor, *, threshold: Threshold = "area") -> Tensor:
         ``"area"``, and enough pixels above 0, it is d / (2 - d) for the Dice d.
 
     Raises:
+        TypeError: An argument is no tensor.
         ValueError: The shapes differ, ``cam`` is negative or not finite, ``mask`` is not binary,
             or ``threshold`` is out of range.
 
@@ -120,6 +121,7 @@ def dice(cam: Tensor, mask: Tensor, *, threshold: Threshold = "area") -> Tensor:
         A float64 tensor in 0..1; 0 for a blank map, nan where the mask is empty.
 
     Raises:
+        TypeError: An argument is no tensor.
         ValueError: As in ``iou``.
 
     References:
@@ -163,6 +165,7 @@ def fit_threshold(
         The threshold, to be given to ``iou``, ``dice`` and ``localisation_report``.
 
     Raises:
+        TypeError: An argument is no tensor.
         ValueError: No case has an annotated region, a candidate is out of range or there is none,
             or ``patients`` is not one for each case.
 

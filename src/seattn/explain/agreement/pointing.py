@@ -47,6 +47,7 @@ def pointing_game(
         and tolerance is what a random point scores.
 
     Raises:
+        TypeError: An argument is no tensor.
         ValueError: The shapes differ, ``cam`` is negative or not finite, ``mask`` is not binary,
             or ``tolerance`` is negative or comes without ``spacing``.
 
@@ -89,6 +90,7 @@ def mass_in_mask(cam: Tensor, mask: Tensor) -> Tensor:
         ``chance_level(mask)`` is what a constant map scores.
 
     Raises:
+        TypeError: An argument is no tensor.
         ValueError: The shapes differ, ``cam`` is negative or not finite, or ``mask`` is not binary.
 
     References:
@@ -129,6 +131,7 @@ def chance_level(
         three run over the same cases.
 
     Raises:
+        TypeError: An argument is no tensor.
         ValueError: ``mask`` is not binary, or ``tolerance`` is negative or comes without
             ``spacing``.
 

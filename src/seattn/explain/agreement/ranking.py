@@ -29,6 +29,7 @@ def pixel_average_precision(cam: Tensor, mask: Tensor) -> Tensor:
         scores the share of the pixels that the mask covers.
 
     Raises:
+        TypeError: An argument is no tensor.
         ValueError: The shapes differ, ``cam`` is negative or not finite, or ``mask`` is not binary.
 
     Examples:

@@ -26,6 +26,7 @@ def reader_dice(masks: Tensor) -> Tensor:
         marked anything.
 
     Raises:
+        TypeError: An argument is no tensor.
         ValueError: ``masks`` is not binary, or not ``(R, N, *spatial)``.
 
     Examples:

@@ -131,6 +131,7 @@ def region_recall(cam: Tensor, regions: Tensor, *, top: float = 0.05, share: flo
         A float64 tensor in 0..1; 0 for a blank map, nan where a case has no region.
 
     Raises:
+        TypeError: An argument is no tensor.
         ValueError: The shapes differ, ``cam`` is negative or not finite, ``regions`` is no label
             map, or ``top`` or ``share`` is out of range.
 
@@ -173,6 +174,7 @@ def region_table(
         The regions by case and label.
 
     Raises:
+        TypeError: An argument is no tensor.
         ValueError: As in ``region_recall``, or ``spacing`` does not fit.
 
     Examples:
