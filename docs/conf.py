@@ -20,13 +20,28 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
 ]
+# Links to the names of other libraries, on demand, so that no build waits for a network.
+# SEATTN_INVENTORIES is "online", or a folder or address with torch.inv, numpy.inv and so on.
+if inventories := os.environ.get("SEATTN_INVENTORIES"):
+    extensions.append("sphinx.ext.intersphinx")
+    intersphinx_mapping = {
+        name: (url, None if inventories == "online" else f"{inventories}/{name}.inv")
+        for name, url in {
+            "python": "https://docs.python.org/3",
+            "torch": "https://docs.pytorch.org/docs/stable",
+            "numpy": "https://numpy.org/doc/stable",
+            "matplotlib": "https://matplotlib.org/stable",
+        }.items()
+    }
+    intersphinx_disabled_reftypes = ["std:*"]
+    intersphinx_timeout = 20
 exclude_patterns = ["_build", "jupyter_execute"]
 html_theme = "furo"
 html_title = f"seattn {release}"
 html_theme_options = {"source_repository": "", "footer_icons": []}
 nitpicky = True
 nitpick_ignore_regex = [
-    # Annotations of the libraries below are shown, and not linked: the build needs no network.
+    # Annotations of the libraries below are shown, and linked only with SEATTN_INVENTORIES.
     (
         "py:.*",
         r"(torch|torchmetrics|numpy|np|nn|collections\.abc|pathlib|os|functools|types|typing|re|matplotlib)\..*",
