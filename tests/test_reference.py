@@ -24,10 +24,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("download", "run"): "fetches from the hub",
     ("as_torchmetric", "run"): "torchmetrics is no dependency; tests/peers runs it",
     ("Cache", "ValueError"): "caught where it is raised, and told as a CacheError",
-    (
-        "read_segment",
-        "Examples",
-    ): "to write a segmentation takes a page: tests/data/test_mask_files.py",
+    ("read_segment", "Examples"): "a segmentation takes a page to write: test_mask_files.py",
     **{
         (name, error): "of `limits` and `frame`, which this function does not let choose"
         for name in ("read_mask", "read_segment")
@@ -187,9 +184,9 @@ def _returns(entry: Entry):
 
 
 def _errors(entry: Entry):
-    if sent_to(entry.thing, "errors"):
-        return
-    said = sections(entry.thing).get("Raises", "")
+    target = sent_to(entry.thing, "errors")
+    places = (entry.thing, BY_NAME[target].thing) if target else (entry.thing,)
+    said = "\n".join(sections(place).get("Raises", "") for place in places)
     heads = re.findall(r"^ {4}(\w+(?:, \w+)*): ", said, re.MULTILINE)
     documented = [_error(name) for head in heads for name in head.split(", ")]
     for error, chain in raised_by(entry.thing).items():
