@@ -56,6 +56,7 @@ nitpick_ignore_regex = [
         "py:.*",
         r"seattn\.backbones\.(head\.GlobalPool|stage\.FeatureInfo)",
     ),  # not constructed by users
+    ("py:.*", r"seattn\.data\.phantom\.(plane\.Plane|anatomy\.Ankle|fracture\.Break)"),  # likewise
     ("py:exc", r"(ValueError|TypeError|RuntimeError|OSError|FileExistsError|KeyError)"),
 ]
 autodoc_typehints = "description"
