@@ -69,6 +69,12 @@ def parse(arguments: list[str]) -> tuple[Config, Path]:
         "--classes", nargs="+", metavar="LABEL", help="their labels in order, 'nothing found' first"
     )
     add(
+        "--subgroups",
+        nargs="+",
+        metavar="COLUMN",
+        help="further columns of the labels: results by the groups that their words name",
+    )
+    add(
         "--models",
         nargs="+",
         metavar="NAME",
@@ -133,7 +139,7 @@ def parse(arguments: list[str]) -> tuple[Config, Path]:
         help="pieces in which a batch goes through the network, where it does not fit at once (1)",
     )
     given = vars(parser.parse_args(arguments))
-    for name in ("labels", "boxes", "classes"):
+    for name in ("labels", "boxes", "classes", "subgroups"):
         if given[name] is not None and given["images"] is None:
             parser.error(f"--{name} goes with --images")
     for name in ("phantom", "task", "patients", "prevalence", "difficulty", "confounder"):

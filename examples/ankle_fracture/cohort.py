@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from examples.ankle_fracture.attributes import Attributes, of_index
 from examples.ankle_fracture.config import Config
 from examples.ankle_fracture.sources import Source, from_folder, from_phantom
 from seattn.data import DicomDataset, DicomIndex, IndexRow, read_dicom, split_by_patient, split_hash
@@ -25,6 +26,7 @@ class Cohort:
         index_report: What the index read, passed over and refused, as text.
         confounded_test: With a confounder: the test patients with casts dealt as in training, what
             a study of one hospital would test on. In ``test`` they tell nothing.
+        attributes: What else the source says of its images.
     """
 
     train: DicomDataset
@@ -34,6 +36,7 @@ class Cohort:
     source: str
     index_report: str
     confounded_test: DicomDataset | None = None
+    attributes: Attributes = field(default_factory=dict, repr=False)
 
     @property
     def parts(self) -> dict[str, DicomDataset]:
@@ -61,6 +64,10 @@ class Cohort:
     def labels(self, part: str) -> list[int]:
         """Class numbers of the images of a part."""
         return [row.label for row in self.parts[part].index.rows if row.label is not None]
+
+    def attributes_of(self, part: str) -> dict[str, list[str]]:
+        """By attribute, "view" the first: the word of each image of a part, "" for none."""
+        return of_index(self.attributes, self.parts[part].index)
 
     def counts(self) -> list[dict[str, Any]]:
         """Patients, images and images of each class, by part."""
@@ -131,6 +138,7 @@ def gather(config: Config, folder: Path) -> Cohort:
         source.description,
         source.index_report,
         confounded,
+        source.attributes,
     )
 
 
@@ -157,6 +165,7 @@ def _find(config: Config, folder: Path) -> Source:
         None if config.labels is None else Path(config.labels),
         boxes=None if config.boxes is None else Path(config.boxes),
         classes=config.classes,
+        subgroups=config.subgroups,
         folder=folder,
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from examples.ankle_fracture.attributes import RESERVED
 from examples.ankle_fracture.protocol import PROTOCOLS, Protocol, choices
 from examples.ankle_fracture.sources import TASKS
 from examples.ankle_fracture.state import write_text
@@ -34,6 +35,7 @@ class Config(Protocol):
         boxes: CSV with the columns path, x0, y0, x1, y1, instead of masks.
         classes: The labels in order, of which the first is "nothing found"; None takes them in
             numerical or alphabetical order.
+        subgroups: Further columns of ``labels``, for results by the groups that their words name.
         task: Of the phantom: "fracture" (normal, fracture) or "weber" (none, Danis-Weber A, B, C;
             fractures of other types are left out).
         phantom: Variant of the phantom, where ``images`` is None.
@@ -59,6 +61,7 @@ class Config(Protocol):
     labels: str | None = None
     boxes: str | None = None
     classes: tuple[str, ...] | None = None
+    subgroups: tuple[str, ...] = ()
     task: str = "fracture"
     phantom: str = "roi"
     patients: int = 329
@@ -89,6 +92,11 @@ class Config(Protocol):
             )
         if self.task not in TASKS:
             raise ValueError(f"`task` (={self.task!r}) must be one of {', '.join(TASKS)}.")
+        if taken := [name for name in self.subgroups if name in RESERVED]:
+            raise ValueError(
+                f"`subgroups` names {taken[0]!r}, which is no group of images: give columns other "
+                f"than {', '.join(RESERVED)}."
+            )
         for entry in self.weights:
             name, _, file = entry.partition("=")
             if name not in self.models or not file:

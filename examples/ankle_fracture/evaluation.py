@@ -23,7 +23,7 @@ from seattn.metrics import (
     classification_report,
 )
 
-__all__ = ["Level", "Report", "by_name", "evaluate", "report_of", "roc_points", "write_roc"]
+__all__ = ["Level", "Report", "by_name", "evaluate", "report_of", "roc_points", "without_intervals", "write_roc"]
 
 Report = BinaryReport | ClassificationReport
 
@@ -77,7 +77,7 @@ def evaluate(
         for rule, point in decision.points.get(level, {"highest probability": 0.5}).items():
             threshold = point if isinstance(point, float) else point.threshold
             report = report_of(cases, class_names, threshold)
-            reports[rule] = report if protocol.inference else _without_intervals(report)
+            reports[rule] = report if protocol.inference else without_intervals(report)
         found[level] = Level(cases, reports)
     return found
 
@@ -94,7 +94,8 @@ def report_of(cases: Cases, class_names: tuple[str, ...], threshold: float = 0.5
     return classification_report(**cases._asdict(), class_names=class_names)
 
 
-def _without_intervals(report: Report) -> Report:
+def without_intervals(report: Report) -> Report:
+    """The same values alone, with the reason."""
     def bare(estimates: Mapping[str, Estimate]) -> dict[str, Estimate]:
         return {name: _bare(estimate) for name, estimate in estimates.items()}
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from examples.ankle_fracture.attributes import Attributes, column, of_phantom, of_table
 from examples.ankle_fracture.boxes import with_boxes
 from seattn.data import DicomIndex, check_splits, make_ankle_phantom
 
@@ -36,6 +35,7 @@ class Source:
             leaves that to the run.
         retest: The same patients in the same order with casts that tell nothing of the fracture:
             where those of ``index`` do, the test images come from here.
+        attributes: What else the table says of the images of both, for subgroups.
     """
 
     index: DicomIndex
@@ -44,6 +44,7 @@ class Source:
     index_report: str
     parts: tuple[DicomIndex, ...] | None = None
     retest: DicomIndex | None = None
+    attributes: Attributes = field(default_factory=dict, repr=False)
 
 
 def from_phantom(
@@ -101,8 +102,8 @@ def from_phantom(
     def label(index: DicomIndex) -> DicomIndex:
         table = index.root / "labels.csv"
         index = index.with_labels(table, key=SYNTHETIC_KEY)
-        column = "fracture_type" if task == "weber" else "label"
-        return _relabel(index, _column(table, index, column), TASKS[task])
+        head = "fracture_type" if task == "weber" else "label"
+        return _relabel(index, column(table, index, head), TASKS[task])
 
     index = make(confounder)
     retest = None if confounder is None else label(make(0.5))
@@ -111,7 +112,18 @@ def from_phantom(
         f"prevalence {prevalence:.3g}, difficulty {difficulty:g}; {_casts(confounder)}no patient, "
         "no real image"
     )
-    return Source(label(index), tuple(TASKS[task]), description, index.report(), retest=retest)
+    attributes = of_phantom(index)
+    if retest is not None:
+        others = of_phantom(retest)
+        attributes = {name: {**words, **others[name]} for name, words in attributes.items()}
+    return Source(
+        label(index),
+        tuple(TASKS[task]),
+        description,
+        index.report(),
+        retest=retest,
+        attributes=attributes,
+    )
 
 
 def from_folder(
@@ -120,6 +132,7 @@ def from_folder(
     *,
     boxes: Path | None = None,
     classes: Sequence[str] | None = None,
+    subgroups: Sequence[str] = (),
     folder: Path,
 ) -> Source:
     """Find the images of a folder and what a table says about them.
@@ -133,6 +146,7 @@ def from_folder(
         labels: CSV file; by default labels.csv in the folder.
         boxes: CSV file for ``with_boxes``, instead of the masks of the table.
         classes: The labels in order; None takes them in numerical or alphabetical order.
+        subgroups: Further columns of the table, whose words are groups of images.
         folder: The run's own folder, which must not lie among the images.
 
     Raises:
@@ -159,7 +173,9 @@ def from_folder(
     source = "your own folder of DICOM files" + (
         "" if parts is None else ", in the parts that its table gives"
     )
-    return Source(index, _class_names(labels, index), source, report, parts)
+    attributes = of_table(labels, index, subgroups)
+    names = _class_names(labels, index)
+    return Source(index, names, source, report, parts, attributes=attributes)
 
 
 def _casts(confounder: float | None) -> str:
@@ -184,7 +200,7 @@ def _relabel(index: DicomIndex, words: list[str], classes: dict[str, str]) -> Di
 
 def _given_parts(labels: Path, index: DicomIndex) -> tuple[DicomIndex, ...] | None:
     """The parts that the table gives, if it has a column for them."""
-    if not (words := _column(labels, index, "split")):
+    if not (words := column(labels, index, "split")):
         return None
     if other := sorted(set(words).difference(PARTS)):
         raise ValueError(
@@ -198,21 +214,9 @@ def _given_parts(labels: Path, index: DicomIndex) -> tuple[DicomIndex, ...] | No
 
 def _class_names(labels: Path, index: DicomIndex) -> tuple[str, ...]:
     """The column ``class`` if there is one, else the labels themselves."""
-    if not (words := _column(labels, index, "class")):
+    if not (words := column(labels, index, "class")):
         return index.classes
     pairs = {(row.label, word) for row, word in zip(index.rows, words, strict=True)}
     if len(pairs) != len(index.classes) or len({word for _, word in pairs}) != len(pairs):
         raise ValueError(f"'{labels}': the column class must name each label by one word.")
     return tuple(word for _, word in sorted(pairs, key=lambda pair: pair[0] or 0))
-
-
-def _column(labels: Path, index: DicomIndex, name: str) -> list[str]:
-    """A column of the table in the order of the rows; empty if there is none, or nothing in it."""
-
-    def place(path: str) -> str:
-        return os.path.normcase(os.path.normpath(index.root / path))
-
-    with labels.open(encoding="utf-8-sig", newline="") as file:
-        cells = {place(row["path"].strip()): row.get(name, "") for row in csv.DictReader(file)}
-    words = [cells[place(row.path)].strip() for row in index.rows]
-    return words if any(words) else []

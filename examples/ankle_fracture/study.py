@@ -123,6 +123,7 @@ def _refuse_another_run(config: Config, folder: Path) -> None:
     if not path.exists():
         return
     before, now = asdict(configuration.load(path)), asdict(config)
+    del now["subgroups"]  # of the report alone
     changed = [
         f"`{name}` was {before[name]}, now {now[name]}" for name in now if before[name] != now[name]
     ]
