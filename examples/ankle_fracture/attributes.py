@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from seattn.data import DicomIndex
@@ -23,12 +24,13 @@ SEVERITIES = (0.2, 0.4, 0.7)  # fixed beforehand, so that they are the same in e
 
 def of_phantom(index: DicomIndex) -> Attributes:
     """Site and severity of the fractured, and side, cast and swelling of all."""
-    severity = [f"below {SEVERITIES[0]}"]
-    severity += [f"{low} to {high}" for low, high in zip(SEVERITIES, SEVERITIES[1:], strict=False)]
+    severity = [f"{low:g} to {high:g}" for low, high in pairwise((0, *SEVERITIES))]
     severity += [f"{SEVERITIES[-1]} and above"]
 
     def site(word: str) -> str:
-        return "" if word == "none" else word.replace("weber_", "Weber ").capitalize()
+        if word.startswith("weber_"):
+            return f"Weber {word[-1].upper()}"
+        return "" if word == "none" else word
 
     def graded(word: str) -> str:
         return severity[sum(float(word) >= edge for edge in SEVERITIES)] if float(word) else ""
@@ -36,7 +38,7 @@ def of_phantom(index: DicomIndex) -> Attributes:
     def yes(word: str) -> str:
         return {"0": "no", "1": "yes"}[word]
 
-    names = {
+    names: dict[str, tuple[str, Callable[[str], str]]] = {
         "fracture site": ("fracture_type", site),
         "severity": ("severity", graded),
         "side": ("side", str),

@@ -23,7 +23,16 @@ from seattn.metrics import (
     classification_report,
 )
 
-__all__ = ["Level", "Report", "by_name", "evaluate", "report_of", "roc_points", "without_intervals", "write_roc"]
+__all__ = [
+    "Level",
+    "Report",
+    "by_name",
+    "evaluate",
+    "report_of",
+    "roc_points",
+    "without_intervals",
+    "write_roc",
+]
 
 Report = BinaryReport | ClassificationReport
 
@@ -96,6 +105,7 @@ def report_of(cases: Cases, class_names: tuple[str, ...], threshold: float = 0.5
 
 def without_intervals(report: Report) -> Report:
     """The same values alone, with the reason."""
+
     def bare(estimates: Mapping[str, Estimate]) -> dict[str, Estimate]:
         return {name: _bare(estimate) for name, estimate in estimates.items()}
 

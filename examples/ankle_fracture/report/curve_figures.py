@@ -107,8 +107,14 @@ def _roc(ax: Axes, model: Facts, style: dict[str, Any]) -> None:
         x, y, line = 1 - spared.value, found.value, {"color": style["color"], "lw": 0.8}
         ax.plot([x, x], [found.low, found.high], **line)
         ax.plot([1 - spared.low, 1 - spared.high], [y, y], **line)
-        _mark(ax, x, y, mark, style, f"{rule}: score \N{GREATER-THAN OR EQUAL TO} "
-              f"{at['threshold']:.2f}")
+        _mark(
+            ax,
+            x,
+            y,
+            mark,
+            style,
+            f"{rule}: score \N{GREATER-THAN OR EQUAL TO} {at['threshold']:.2f}",
+        )
 
 
 def _finish_roc(ax: Axes) -> None:
@@ -146,9 +152,7 @@ def _mark(
 
 def _band(ax: Axes, band: Any, style: dict[str, Any], **how: Any) -> None:
     if band is not None:
-        ax.fill_between(
-            band.at, band.low, band.high, color=style["color"], alpha=0.12, lw=0, **how
-        )
+        ax.fill_between(band.at, band.low, band.high, color=style["color"], alpha=0.12, lw=0, **how)
 
 
 def _brackets(interval: tuple[float, float] | None) -> str:
@@ -183,7 +187,7 @@ def _reliability(ax: Axes, below: Axes, model: Facts, style: dict[str, Any]) -> 
         words += f", slope {fit.slope:.2f}, intercept {fit.intercept:.2f}"
     ax.set_title(words, fontsize=8)
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), ylabel="observed share")
-    bars = {"width": 0.05, "align": "edge"}
+    bars: dict[str, Any] = {"width": 0.05, "align": "edge"}
     yes, no = ("positive", "negative") if of["kind"] == "positive" else ("right", "wrong")
     below.bar(of["edges"][:-1], of["did_not"], color="0.75", label=no, **bars)
     below.bar(of["edges"][:-1], of["came_true"], bottom=of["did_not"], label=yes, **bars, **line)

@@ -52,7 +52,8 @@ def _of_two(findings: Findings, levels: dict[str, list[Scored]]) -> Part:
                 f"By {level}: {_cases(level, models)}. ROC, precision-recall and decision curve. "
                 "Marks are operating points, the cross the 95 % intervals there. "
                 "Dotted: chance; the prevalence; nobody treated. A network is worth using at those "
-                f"threshold probabilities where its net benefit is the highest. {_bands(inference)}",
+                "threshold probabilities where its net benefit is the highest. "
+                + _bands(inference),
             ),
             html.figure(
                 png(curve_figures.calibration(of)),

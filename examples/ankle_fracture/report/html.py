@@ -9,11 +9,15 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
+from seattn.metrics import Estimate
+
 __all__ = [
     "contents",
+    "estimate",
     "figure",
     "interval",
     "items",
+    "methods",
     "number",
     "p_value",
     "page",
@@ -94,6 +98,21 @@ def interval(value: float, low: float, high: float) -> str:
     return f"{number(value)} [{number(low)}, {number(high)}]"
 
 
+def estimate(found: Estimate) -> str:
+    """A value with its interval, or why there is no value."""
+    if math.isnan(found.value):
+        return f"- ({found.reason})"
+    return interval(found.value, found.low, found.high)
+
+
+def methods(estimates: Iterable[Estimate]) -> str:
+    """How the intervals of these were made, in a sentence."""
+    named = dict.fromkeys(found.method for found in estimates if found.method)
+    return f"95 % intervals: {'; '.join(named)}." if named else "No intervals."
+
+
 def p_value(value: float) -> str:
     """A p value; nothing where there is none."""
+    if value < 0.0005:
+        return "< 0.001"
     return "" if math.isnan(value) else number(value)

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any
-
-from matplotlib.figure import Figure
 
 from examples.ankle_fracture.contestant import Result
 from examples.ankle_fracture.evaluation import Level, by_name
 from examples.ankle_fracture.findings import BASELINE, Findings, Replicate
 from examples.ankle_fracture.report import html
-from examples.ankle_fracture.report.drawing import COLOURS, png
 from examples.ankle_fracture.report.part import Part
-from seattn.metrics import BinaryReport, Estimate
+from examples.ankle_fracture.report.precision import precision_of
+from seattn.metrics import BinaryReport
 
-__all__ = ["part"]
+__all__ = ["part", "replicate_facts"]
 
 
 def part(findings: Findings) -> Part:
-    """Test results at each level and operating point, and ROC curves."""
-    body = _tables(findings)
-    if findings.roc():
-        body.append(html.figure(png(_roc(findings)), "ROC curves of the test images."))
-    facts = _replicate(findings.first)
-    return Part(
-        "Test results", body, facts | {"replicates": [*map(_replicate, findings.replicates)]}
-    )
+    """Test results at each level and operating point, and how exact this test set can be."""
+    size = precision_of(findings.first.cohort)
+    facts = replicate_facts(findings.first) | {
+        "replicates": [*map(replicate_facts, findings.replicates)],
+        "test_size": size,
+    }
+    return Part("Test results", [*_tables(findings), html.paragraph(size.sentence)], facts)
 
 
-def _replicate(replicate: Replicate) -> dict[str, Any]:
+def replicate_facts(replicate: Replicate) -> dict[str, Any]:
+    """What report.json has of a seed."""
     return {
         "seed": replicate.seed,
         "split_hash": replicate.cohort.split_hash,
@@ -78,7 +75,7 @@ def _table(findings: Findings, level: str, rule: str, by_title: dict[str, Level]
     if level == "image":
         reports |= {BASELINE: findings.first.baseline}
     columns = [by_name(report) for report in reports.values()]
-    rows = [(name, *(_estimate(column[name]) for column in columns)) for name in columns[0]]
+    rows = [(name, *(html.estimate(column[name]) for column in columns)) for name in columns[0]]
     thresholds = [r.threshold for r in reports.values() if isinstance(r, BinaryReport)]
     if thresholds:
         rows.append(("threshold", *map(html.number, thresholds)))
@@ -88,23 +85,3 @@ def _table(findings: Findings, level: str, rule: str, by_title: dict[str, Level]
         else "This protocol gives its networks no intervals."
     )
     return html.table(("metric", *reports), rows, caption=caption)
-
-
-def _estimate(estimate: Estimate) -> str:
-    if math.isnan(estimate.value):
-        return f"- ({estimate.reason})"
-    return html.interval(estimate.value, estimate.low, estimate.high)
-
-
-def _roc(findings: Findings) -> Figure:
-    """ROC curves from (false positive rate, sensitivity) by name."""
-    figure = Figure(figsize=(4.4, 4), layout="constrained")
-    ax = figure.subplots()
-    ax.plot([0, 1], [0, 1], ":", color="grey", lw=1)
-    for colour, (title, (false_positive, sensitivity)) in zip(
-        COLOURS, findings.roc().items(), strict=False
-    ):
-        ax.plot(false_positive, sensitivity, color=colour, label=title)
-    ax.set(xlabel="1 - specificity", ylabel="sensitivity", aspect="equal")
-    ax.legend(fontsize=8, loc="lower right")
-    return figure
