@@ -37,8 +37,8 @@ An interrupted run goes on where it stopped when it is started again with the sa
 """
 
 
-def parse(arguments: list[str]) -> tuple[Config, Path]:
-    """Turns the command line into a configuration and the run's folder."""
+def parse(arguments: list[str]) -> tuple[Config, Path, Path | None]:
+    """Turns the command line into a configuration, the run's folder and that of ``--beside``."""
     parser = argparse.ArgumentParser(
         prog="python -m examples.ankle_fracture",
         description=DESCRIPTION,
@@ -138,6 +138,12 @@ def parse(arguments: list[str]) -> tuple[Config, Path]:
         metavar="K",
         help="pieces in which a batch goes through the network, where it does not fit at once (1)",
     )
+    add(
+        "--beside",
+        type=Path,
+        metavar="DIR",
+        help="folder of a finished run: the report puts its choices and results beside these",
+    )
     given = vars(parser.parse_args(arguments))
     for name in ("labels", "boxes", "classes", "subgroups"):
         if given[name] is not None and given["images"] is None:
@@ -145,11 +151,11 @@ def parse(arguments: list[str]) -> tuple[Config, Path]:
     for name in ("phantom", "task", "patients", "prevalence", "difficulty", "confounder"):
         if given[name] is not None and given["images"] is not None:
             parser.error(f"--{name} is the phantom's; --images has its own")
-    out, preset = given.pop("out"), PRESETS[given.pop("preset")]
+    out, beside, preset = given.pop("out"), given.pop("beside"), PRESETS[given.pop("preset")]
     changed = {name: value for name, value in given.items() if value is not None}
     if "window" in changed:
         changed["window"] = _window(changed["window"], parser)
-    return dataclasses.replace(preset, **tuples(changed)), out
+    return dataclasses.replace(preset, **tuples(changed)), out, beside
 
 
 def _window(words: list[str], parser: argparse.ArgumentParser) -> tuple[float, float] | str:

@@ -12,6 +12,7 @@ from examples.ankle_fracture.config import Config
 from examples.ankle_fracture.contestant import Result
 from examples.ankle_fracture.evaluation import Level, Report, roc_points
 from examples.ankle_fracture.items import Items
+from examples.ankle_fracture.other_run import OtherRun
 from examples.ankle_fracture.repetitions import Repeated
 
 __all__ = ["BASELINE", "Findings", "Replicate"]
@@ -56,6 +57,7 @@ class Findings:
         repetitions: Over the seeds, where there are several.
         seconds: Wall time so far.
         processes: How many trained; of a run that went on, since then.
+        beside: Another run, to be shown beside this one.
     """
 
     config: Config
@@ -64,6 +66,7 @@ class Findings:
     repetitions: list[Repeated]
     seconds: float
     processes: int = 1
+    beside: OtherRun | None = None
 
     @property
     def first(self) -> Replicate:

@@ -19,6 +19,7 @@ from examples.ankle_fracture.decision import levels
 from examples.ankle_fracture.evaluation import report_of, write_roc
 from examples.ankle_fracture.findings import Findings, Replicate
 from examples.ankle_fracture.items import Items, items_of
+from examples.ankle_fracture.other_run import read_run
 from examples.ankle_fracture.predictions import write_predictions
 from examples.ankle_fracture.processes import ALONE, Processes
 from examples.ankle_fracture.protocol import Protocol
@@ -29,7 +30,9 @@ from examples.ankle_fracture.state import write_text
 __all__ = ["investigate", "run"]
 
 
-def run(config: Config, folder: Path, processes: Processes = ALONE) -> Path:
+def run(
+    config: Config, folder: Path, beside: Path | None = None, processes: Processes = ALONE
+) -> Path:
     """Runs the study, or goes on with an interrupted one, and writes its report.
 
     Args:
@@ -37,16 +40,19 @@ def run(config: Config, folder: Path, processes: Processes = ALONE) -> Path:
         folder: The run's folder. It receives config.json, the cache, a folder for each seed with
             one for each network (state, kept weights, curves), predictions.csv, roc.csv,
             report.json, report.html.
+        beside: Folder of a finished run, which the report puts beside this one.
         processes: This is the first of them, and dismisses the others at the end.
 
     Returns:
         Path of the HTML report.
 
     Raises:
-        ValueError: The folder holds a run with other choices, or the images cannot be studied.
+        ValueError: The folder holds a run with other choices, the images cannot be studied, or
+            ``beside`` has no report.
         seattn.data.DicomError: Files, labels or split are not fit for the study.
     """
-    findings = investigate(config, folder, processes)
+    other = None if beside is None else read_run(beside, folder)
+    findings = replace(investigate(config, folder, processes), beside=other)
     processes.send(None)
     write_predictions(findings.replicates, folder / "predictions.csv")
     write_roc(findings.roc(), folder / "roc.csv")

@@ -235,7 +235,7 @@ def test_what_can_be_checked_first_is_checked_first(tmp_path, labels, run, messa
 
 
 def test_command_line_overrides_the_preset():
-    config, out = parse(
+    config, out, _ = parse(
         ["--preset", "paper", "--epochs", "3", "--window", "40", "400", "--out", "x"]
     )
     assert (config.epochs, config.window, config.size, out.name) == (3, (40.0, 400.0), 224, "x")
@@ -297,7 +297,7 @@ def test_a_gpu_that_is_not_there_is_refused_at_once(monkeypatch):
 
 
 def test_an_interruption_says_how_to_go_on(monkeypatch):
-    def interrupt(config, folder, processes):
+    def interrupt(config, folder, beside, processes):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("examples.ankle_fracture.__main__.run", interrupt)

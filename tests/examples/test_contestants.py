@@ -113,7 +113,7 @@ def test_choices_that_do_not_go_together_are_refused(words, message, capsys):
 
 def test_the_command_line_reaches_every_choice():
     words = "--models resnet18 se_resnet18 --weights resnet18=a.pth --task weber --seeds 3"
-    config, _ = parse([*words.split(), "--preset", "sound", "--phantom", "roi"])
+    config, _, _ = parse([*words.split(), "--preset", "sound", "--phantom", "roi"])
     assert config.models == ("resnet18", "se_resnet18")
     assert str(config.weights_of("resnet18")) == "a.pth"
     assert config.weights_of("se_resnet18") is None
@@ -183,7 +183,7 @@ def weber_classes(folder):
 
 def test_danis_weber_goes_through_the_same_command(tmp_path):
     words = "--task weber --epochs 1 --size 32 --patients 150 --models resnet_small"
-    config, out = parse([*words.split(), "--out", str(tmp_path / "run")])
+    config, out, _ = parse([*words.split(), "--out", str(tmp_path / "run")])
     study.run(config, out)
     facts = json.loads((out / "report.json").read_text())
     assert facts["class_names"] == ["none", "A", "B", "C"]

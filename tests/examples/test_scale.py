@@ -445,7 +445,7 @@ def test_impossible_settings_are_refused(changes, message):
 
 
 def test_the_command_line_reaches_the_settings():
-    config, _ = parse(["--precision", "bf16", "--compile", "--accumulate", "4"])
+    config, *_ = parse(["--precision", "bf16", "--compile", "--accumulate", "4"])
     assert (config.precision, config.compile, config.accumulate) == ("bf16", True, 4)
 
 

@@ -279,9 +279,9 @@ def test_a_table_without_boxes_is_refused(home):
 
 
 def test_one_option_names_a_source():
-    config, _ = parse(["--images", "set", "--window", "40", "400"])
+    config, _, _ = parse(["--images", "set", "--window", "40", "400"])
     assert (config.images, config.labels, config.boxes) == ("set", None, None)
-    config, _ = parse(["--phantom", "study", "--confounder", "0.9", "--prevalence", "0.5"])
+    config, _, _ = parse(["--phantom", "study", "--confounder", "0.9", "--prevalence", "0.5"])
     assert (config.phantom, config.confounder, config.prevalence) == ("study", 0.9, 0.5)
 
 

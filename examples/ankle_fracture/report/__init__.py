@@ -14,7 +14,10 @@ from typing import Any
 from examples.ankle_fracture.config import Config
 from examples.ankle_fracture.findings import Findings
 from examples.ankle_fracture.report import (
+    beside,
     comparisons,
+    confusion,
+    curves,
     heat_maps,
     html,
     left_out,
@@ -23,6 +26,7 @@ from examples.ankle_fracture.report import (
     protocol,
     repetitions,
     results,
+    subgroups,
     training,
 )
 from examples.ankle_fracture.report.part import Part
@@ -34,8 +38,12 @@ PARTS = (
     protocol,
     training,
     results,
+    curves,
+    confusion,
+    subgroups,
     comparisons,
     repetitions,
+    beside,
     heat_maps,
     left_out,
     making,

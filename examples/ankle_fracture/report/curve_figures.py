@@ -183,7 +183,7 @@ def _reliability(ax: Axes, below: Axes, model: Facts, style: dict[str, Any]) -> 
     if fit is not None and not math.isnan(fit.slope):
         places = np.linspace(0.005, 0.995, 199)
         logits = fit.intercept + fit.slope * np.log(places / (1 - places))
-        ax.plot(places, 1 / (1 + np.exp(-logits)), lw=1, **line)
+        ax.plot(places, (1 + np.tanh(logits / 2)) / 2, lw=1, **line)
         words += f", slope {fit.slope:.2f}, intercept {fit.intercept:.2f}"
     ax.set_title(words, fontsize=8)
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), ylabel="observed share")
