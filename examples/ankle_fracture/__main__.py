@@ -31,6 +31,7 @@ files. DIR/labels.csv, or the file given with --labels, has the columns
   mask      optional: a .npy or .png image of the annotated region; --boxes FILE.csv instead
   split     optional: train, val or test; without it patients are divided 60/20/20
   class     optional: what the report calls the label
+  others    passed over, unless --subgroups names them
 
 Under torchrun, networks are trained by all of its processes.
 An interrupted run goes on where it stopped when it is started again with the same arguments.
