@@ -6,6 +6,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from examples.ankle_fracture.cohort import gather
 from examples.ankle_fracture.config import PRESETS
 from examples.ankle_fracture.report import subgroups
 from examples.ankle_fracture.sources import from_folder
@@ -122,6 +123,19 @@ def test_copies_of_an_image_are_in_its_group(findings):
                 few.patients,
             )
             assert many.estimates["sensitivity"].value == few.estimates["sensitivity"].value
+
+
+def test_with_a_confounder_casts_are_those_that_the_test_images_show(tmp_path):
+    config = dataclasses.replace(
+        PRESETS["quick"], patients=24, size=32, confounder=1.0, prevalence=0.5
+    )
+    cohort = gather(config, tmp_path)
+    for part, dataset in cohort.parts.items():
+        with (dataset.index.root / "labels.csv").open() as file:
+            worn = {row["path"]: row["cast"] for row in csv.DictReader(file)}
+        expected = [("no", "yes")[int(worn[row.path])] for row in dataset.index.rows]
+        assert cohort.attributes_of(part)["cast"] == expected
+    assert cohort.test.index.root != cohort.train.index.root
 
 
 # --- your own folder
