@@ -8,25 +8,35 @@ map, and of the mean mask of the training images.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
 
+from examples.ankle_fracture.cams import annotated, cams
+from examples.ankle_fracture.readers import REFERENCE, pixel_spacing, simulated_readers
 from seattn.data import DicomDataset
 from seattn.explain import (
-    GradCAM,
+    LocalisationReport,
     LocalisationScore,
     localisation_report,
     mean_mask_map,
     randomised_copy,
 )
 
-__all__ = ["Agreement", "Measure", "agreement", "annotated", "cams"]
+__all__ = ["Agreement", "Measure", "Readers", "agreement"]
 
 SMALLEST_GRID = 4
-NOT_ANNOTATED = 255
-MEASURES = ("pointing_game", "mass_in_mask")
+TOLERANCE = 5.0
+MEASURES = {
+    "pointing_game": "pointing game",
+    "mass_in_mask": "mass in mask",
+    "iou": "IoU",
+    "dice": "Dice",
+    "average_precision": "average precision",
+    "region_recall": "region recall",
+}
 
 
 @dataclass(frozen=True)
@@ -35,8 +45,10 @@ class Measure:
 
     Args:
         name: The measure.
-        chance: Its mean for a map without any structure.
+        chance: Its mean for maps that do not know where the annotation is.
+        ceiling: Its mean for the annotations themselves, seen through the grid of the maps.
         model: Its mean for the network's maps.
+        low, high: The 95 % interval of that mean.
         controls: Its mean for each control.
         differences: For each control, the 95 % interval of (network - control), from patients
             drawn again 2000 times.
@@ -45,7 +57,10 @@ class Measure:
 
     name: str
     chance: float
+    ceiling: float
     model: float
+    low: float
+    high: float
     controls: dict[str, float]
     differences: dict[str, tuple[float, float]]
     beats_all_controls: bool
@@ -57,51 +72,45 @@ class Measure:
 
 
 @dataclass(frozen=True)
+class Readers:
+    """The reference standard and three simulated readers, and a network beside them.
+
+    Args:
+        dice: The mean Dice of each two of them, by name and name.
+        network: By measure, the mean of the network's maps against each of them.
+        between: By measure, the mean of each one's mask taken for a map, against each other's.
+    """
+
+    dice: dict[str, dict[str, float]]
+    network: dict[str, dict[str, float]]
+    between: dict[str, float]
+
+
+@dataclass(frozen=True)
 class Agreement:
-    """What was measured, on how much, or the reason why nothing was."""
+    """What was measured, on how much, or the reason why nothing was.
+
+    Args:
+        images: Annotated test images.
+        patients: Whose they are.
+        grid: The cells of the maps.
+        measures: The measures.
+        reason: Why there are none.
+        rules: What is marked, hit and near, in words, by measure.
+        blank: Maps that are 0 everywhere, the network's ("maps") and each control's.
+        regions: How many regions were hit, in words.
+        readers: The same maps against simulated readers.
+    """
 
     images: int
     patients: int
     grid: tuple[int, ...]
     measures: tuple[Measure, ...] = ()
     reason: str | None = None
-
-
-def annotated(dataset: DicomDataset) -> list[int]:
-    """Positions of the images whose annotation marks at least one pixel."""
-    with_mask = [i for i, row in enumerate(dataset.index.rows) if row.mask is not None]
-    return [i for i in with_mask if dataset[i].mask.any()]
-
-
-def cams(
-    network: nn.Module,
-    target_layer: str,
-    dataset: DicomDataset,
-    positions: list[int],
-    *,
-    target: str = "label",
-) -> tuple[torch.Tensor, tuple[int, ...]]:
-    """Grad-CAM maps, and the grid that they were computed on.
-
-    Args:
-        network: What is explained.
-        target_layer: Where.
-        dataset: The images, which are shown as they are: without noise or augmentation.
-        positions: Which of them.
-        target: The class that is explained: "label" for the image's own, "predicted" for the one
-            with the highest logit.
-    """
-    cam = GradCAM(network, target_layer)
-    device = next(network.parameters()).device
-    maps: list[torch.Tensor] = []
-    grid: tuple[int, ...] = ()
-    for start in range(0, len(positions), 64):
-        batch = dataset.batch(positions[start : start + 64])
-        own = batch.label.to(device) if target == "label" else None
-        result = cam.explain(batch.image.to(device), target=own)
-        maps.append(result.maps.cpu())
-        grid = tuple(result.raw.shape[-2:])
-    return torch.cat(maps), grid
+    rules: dict[str, str] = field(default_factory=dict)
+    blank: dict[str, int] = field(default_factory=dict)
+    regions: str = ""
+    readers: Readers | None = None
 
 
 def agreement(
@@ -113,7 +122,7 @@ def agreement(
     seed: int,
     target: str = "label",
 ) -> Agreement:
-    """Pointing game and mass in mask of the test images' maps, beside the three controls."""
+    """How well the test images' maps agree with the annotations, beside the three controls."""
     positions, examples = annotated(test), annotated(train)
     patients = [test.index.rows[i].patient for i in positions]
     if not positions or not examples:
@@ -126,29 +135,75 @@ def agreement(
         cells = "x".join(map(str, grid))
         return Agreement(images, clusters, grid, reason=f"maps of {cells} cells are too coarse")
     random = randomised_copy(network, seed)
-    found = localisation_report(
-        maps,
-        test.batch(positions).mask[:, 0] == 1,
-        randomised=cams(random, target_layer, test, positions, target=target)[0],
-        mean_mask=mean_mask_map(train.batch(examples).mask[:, 0] == 1),
-        grid=grid,
-        patients=patients,
-        measures=MEASURES,
-        seed=seed,
-    )
-    differences = (d for score in found.scores.values() for d in score.differences.values())
+    unlearnt = cams(random, target_layer, test, positions, target=target)[0]
+    usual = mean_mask_map(train.batch(examples).mask[:, 0] == 1)
+    masks = test.batch(positions).mask[:, 0] == 1
+    spacing = pixel_spacing(test, positions)
+
+    def report(
+        annotations: torch.Tensor,
+        measures: Sequence[str],
+        *,
+        tolerance: float = 0.0,
+        readers: Sequence[str] | None = None,
+    ) -> LocalisationReport:
+        return localisation_report(
+            maps,
+            annotations,
+            randomised=unlearnt,
+            mean_mask=usual,
+            grid=grid,
+            patients=patients,
+            readers=readers,
+            spacing=spacing,
+            tolerance=tolerance,
+            measures=measures,
+            seed=seed,
+        )
+
+    found = report(masks, list(MEASURES))
+    scores = {MEASURES[name]: score for name, score in found.scores.items()}
+    rules = {MEASURES[name]: rule for name, rule in found.rules.items()}
+    if spacing is not None:
+        near = report(masks, ["pointing_game"], tolerance=TOLERANCE)
+        scores[name := f"pointing game, {TOLERANCE:g} mm"] = near["pointing_game"]
+        rules[name] = near.rules["pointing_game"]
+    differences = (d for score in scores.values() for d in score.differences.values())
     if reasons := [d.reason for d in differences if d.reason]:
         return Agreement(images, clusters, grid, reason=reasons[0])
-    measures = (_measure(name, score) for name, score in found.scores.items())
-    return Agreement(images, clusters, grid, tuple(measures))
+    marked = {REFERENCE: masks, **simulated_readers(masks, spacing)}
+    several = report(
+        torch.stack([*marked.values()]), ["dice", "pointing_game"], readers=list(marked)
+    )
+    return Agreement(
+        images,
+        clusters,
+        grid,
+        tuple(_measure(name, score) for name, score in scores.items()),
+        rules=rules,
+        blank=dict(found.blank),
+        regions=found.regions.summary,
+        readers=_readers(several),
+    )
 
 
 def _measure(name: str, score: LocalisationScore) -> Measure:
     return Measure(
-        name.replace("_", " "),
+        name,
         score.chance,
+        score.ceiling,
         score.value.value,
+        score.value.low,
+        score.value.high,
         dict(score.controls),
         {control: (d.low, d.high) for control, d in score.differences.items()},
         score.beats_all_controls,
+    )
+
+
+def _readers(report: LocalisationReport) -> Readers:
+    return Readers(
+        {name: dict(row) for name, row in report.reader_dice.items()},
+        {MEASURES[name]: dict(score.per_reader) for name, score in report.scores.items()},
+        {MEASURES[name]: score.between_readers for name, score in report.scores.items()},
     )

@@ -337,7 +337,15 @@ def test_an_untrained_network_does_not_beat_the_controls(region_of_interest):
     cohort = region_of_interest
     found = agreement(network, entry.target_layer, cohort.train, cohort.test, seed=0)
     assert (found.images, found.patients, found.grid) == (51, 17, (8, 8))
-    assert [measure.name for measure in found.measures] == ["pointing game", "mass in mask"]
+    assert [measure.name for measure in found.measures] == [
+        "pointing game",
+        "mass in mask",
+        "IoU",
+        "Dice",
+        "average precision",
+        "region recall",
+        "pointing game, 5 mm",
+    ]
     for measure in found.measures:
         assert len(measure.controls) == 3
         assert measure.verdict == "not better than chance of place"

@@ -18,6 +18,9 @@ from examples.ankle_fracture.report import (
     comparisons,
     confusion,
     curves,
+    attention,
+    comparisons,
+    failures,
     heat_maps,
     html,
     left_out,
@@ -45,6 +48,8 @@ PARTS = (
     repetitions,
     beside,
     heat_maps,
+    failures,
+    attention,
     left_out,
     making,
 )
