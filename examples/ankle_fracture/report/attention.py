@@ -171,7 +171,7 @@ def _draw(cohort: Cohort, positions: list[int], maps: Mapping[str, Activations])
         for number in range(len(positions)):
             for place, (title, values, cmap, least, most) in enumerate(panels):
                 ax = figure.add_subplot(grid[line, 3 * number + place])
-                ax.imshow(values[number], cmap=cmap, vmin=least, vmax=most)
+                ax.imshow(values[number].numpy(), cmap=cmap, vmin=least, vmax=most)
                 ax.set(xticks=[], yticks=[])
                 if line == 1:
                     ax.set_title(title, fontsize=8)
