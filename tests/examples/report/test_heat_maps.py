@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ import torch
 from examples.ankle_fracture.cams import annotated, cams
 from examples.ankle_fracture.explanation import Agreement
 from examples.ankle_fracture.readers import REFERENCE, pixel_spacing, simulated_readers
-from examples.ankle_fracture.report import heat_maps
+from examples.ankle_fracture.report import annotation_figure, heat_maps
 from seattn.explain import (
     dice,
     label_regions,
@@ -136,15 +137,43 @@ def test_the_figures_numbers_follow_from_maps_and_masks(findings):
             assert fact["regions_hit"] == len(hit)
 
 
-def test_half_of_the_shown_images_have_several_regions(findings):
-    test = findings.first.cohort.test
-    positions = annotated(test)
-    counts = label_regions(test.batch(positions).mask[:, 0] == 1).flatten(1).amax(1).tolist()
-    assert sum(count > 1 for count in counts) >= 2
-    facts = heat_maps.part(findings).facts["annotation_figure"]
-    shown = {fact["test_image"]: fact["regions"] for fact in facts}
-    assert sum(count > 1 for count in shown.values()) == 2
-    assert len({test.index.rows[place].patient for place in shown}) == 4
+class Marked:
+    """A dataset of images with so many regions, of these patients, in these views."""
+
+    def __init__(self, *images):
+        self.regions = [regions for regions, _, _ in images]
+        rows = [SimpleNamespace(mask="m", patient=p, view=v) for _, p, v in images]
+        self.index = SimpleNamespace(rows=rows)
+
+    def __getitem__(self, position):
+        mask = torch.zeros(1, 2, 9, dtype=torch.uint8)
+        mask[0, 0, : 2 * self.regions[position] : 2] = 1
+        return SimpleNamespace(mask=mask)
+
+    def batch(self, positions):
+        return SimpleNamespace(mask=torch.stack([self[i].mask for i in positions]))
+
+
+@pytest.mark.parametrize(
+    ("regions", "shown"),
+    [
+        ([1, 3, 1, 2, 2, 1, 2], [1, 3, 0, 2]),  # half with several
+        ([1, 1, 1, 2, 1], [3, 0, 1, 2]),
+        ([2, 2, 2, 1, 2, 2], [0, 1, 3, 2]),
+        ([1, 0, 1], [0, 2]),
+        ([0, 0], []),
+    ],
+)
+def test_half_of_the_shown_images_have_several_regions(regions, shown):
+    test = Marked(*((count, f"p{n}", "axial") for n, count in enumerate(regions)))
+    assert annotation_figure._chosen(SimpleNamespace(test=test)) == shown
+
+
+def test_shown_images_are_of_different_patients_and_then_views():
+    views = ("axial", "coronal", "sagittal")
+    test = Marked(*((1, patient, view) for patient in "abcde" for view in views))
+    found = annotation_figure._chosen(SimpleNamespace(test=test))
+    assert found == [0, 4, 8, 9]  # a axial, b coronal, c sagittal, d axial
 
 
 def test_without_masks_maps_are_shown_and_nothing_is_scored(findings):
