@@ -14,12 +14,11 @@ from typing import Any
 from examples.ankle_fracture.config import Config
 from examples.ankle_fracture.findings import Findings
 from examples.ankle_fracture.report import (
+    attention,
     beside,
     comparisons,
     confusion,
     curves,
-    attention,
-    comparisons,
     failures,
     heat_maps,
     html,
