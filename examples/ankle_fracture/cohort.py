@@ -23,7 +23,7 @@ class Cohort:
         train, val, test: The parts.
         class_names: In the order of the labels; for two classes the second is the positive one.
         source: One sentence for the report.
-        index_report: What the index read, passed over and refused, as text.
+        scanned: Every image of the source, before labels, and the files without one.
         confounded_test: With a confounder: the test patients with casts dealt as in training, what
             a study of one hospital would test on. In ``test`` they tell nothing.
         attributes: What else the source says of its images.
@@ -34,7 +34,7 @@ class Cohort:
     test: DicomDataset
     class_names: tuple[str, ...]
     source: str
-    index_report: str
+    scanned: DicomIndex
     confounded_test: DicomDataset | None = None
     attributes: Attributes = field(default_factory=dict, repr=False)
 
@@ -42,6 +42,11 @@ class Cohort:
     def parts(self) -> dict[str, DicomDataset]:
         """The parts by name."""
         return {"train": self.train, "val": self.val, "test": self.test}
+
+    @property
+    def index_report(self) -> str:
+        """What the index read, passed over and refused, as text."""
+        return self.scanned.report()
 
     @property
     def split_hash(self) -> str:
@@ -107,7 +112,7 @@ def gather(config: Config, folder: Path) -> Cohort:
         ValueError: A folder without DICOM images, or fewer than two classes.
     """
     source = _find(config, folder)
-    print(source.index_report, flush=True)
+    print(source.scanned.report(), flush=True)
     index = source.index
     if len(index.classes) < 2:
         raise ValueError(f"the labels name one class, {index.classes[0]}; a classifier needs two.")
@@ -136,7 +141,7 @@ def gather(config: Config, folder: Path) -> Cohort:
         test,
         source.class_names,
         source.description,
-        source.index_report,
+        source.scanned,
         confounded,
         source.attributes,
     )

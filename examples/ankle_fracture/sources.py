@@ -30,7 +30,7 @@ class Source:
         index: The images.
         class_names: In the order of the labels; of two the second is the positive one.
         description: One sentence for the report.
-        index_report: What the index read, passed over and refused, as text.
+        scanned: Every image below the folder, before labels, and the files without one.
         parts: Training, validation and test images where the source says which are which; None
             leaves that to the run.
         retest: The same patients in the same order with casts that tell nothing of the fracture:
@@ -41,7 +41,7 @@ class Source:
     index: DicomIndex
     class_names: tuple[str, ...]
     description: str
-    index_report: str
+    scanned: DicomIndex
     parts: tuple[DicomIndex, ...] | None = None
     retest: DicomIndex | None = None
     attributes: Attributes = field(default_factory=dict, repr=False)
@@ -120,7 +120,7 @@ def from_phantom(
         label(index),
         tuple(TASKS[task]),
         description,
-        index.report(),
+        index,
         retest=retest,
         attributes=attributes,
     )
@@ -160,13 +160,12 @@ def from_folder(
             raise ValueError(f"`{name}` (='{file}') is no file: give the CSV.")
     if folder.resolve().is_relative_to(images.resolve()):
         raise ValueError(f"--out (='{folder}') lies among `images`: results go elsewhere.")
-    index = DicomIndex.scan(images)
-    report = index.report()
-    if not index.rows:
+    scanned = DicomIndex.scan(images)
+    if not scanned.rows:
         raise ValueError(
             "`images` holds no DICOM image: give the folder that holds the .dcm files."
         )
-    index = index.with_labels(labels, classes=classes)
+    index = scanned.with_labels(labels, classes=classes)
     if boxes is not None:
         index = with_boxes(index, boxes, folder / "boxes")
     parts = _given_parts(labels, index)
@@ -175,7 +174,7 @@ def from_folder(
     )
     attributes = of_table(labels, index, subgroups)
     names = _class_names(labels, index)
-    return Source(index, names, source, report, parts, attributes=attributes)
+    return Source(index, names, source, scanned, parts, attributes=attributes)
 
 
 def _casts(confounder: float | None) -> str:

@@ -15,16 +15,20 @@ from examples.ankle_fracture.config import Config
 from examples.ankle_fracture.findings import Findings
 from examples.ankle_fracture.report import (
     attention,
+    bars,
     beside,
     comparisons,
     confusion,
     curves,
     failures,
+    flow,
     heat_maps,
     html,
     left_out,
     making,
+    modules,
     patients,
+    pictures,
     protocol,
     repetitions,
     results,
@@ -36,10 +40,14 @@ from examples.ankle_fracture.report.part import Part
 __all__ = ["write_report"]
 
 PARTS = (
+    flow,
     patients,
     protocol,
+    pictures,
+    modules,
     training,
     results,
+    bars,
     curves,
     confusion,
     subgroups,
