@@ -152,7 +152,7 @@ def _drawn(groups: dict[str, list[Group]], always: dict[str, float]) -> Figure:
         ax.set_title(f"by {level}", fontsize=10, loc="left")
     handles = [*axes[0].containers, *axes[0].findobj(lambda artist: artist.get_gid() == "paper")]
     figure.legend(
-        handles=handles[: len(groups["image"]) + 1],  # the paper's marker once
+        handles=handles[: len(axes[0].containers) + 1],  # the paper's marker once
         loc="outside upper center",
         ncols=4,
         fontsize=9,

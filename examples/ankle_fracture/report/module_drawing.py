@@ -44,10 +44,10 @@ class Module:
 
 
 def convolution_words(size: int, entering: int, leaving: int, stride: int, groups: int) -> str:
-    """A convolution in words: kernel, channels, stride, groups."""
+    """A convolution in words: kernel and channels; then stride and groups, where there are any."""
     text = f"{size}x{size} convolution, {entering} → {leaving}"
-    text += f", stride {stride}" if stride > 1 else ""
-    return text + (f", {groups} groups" if groups > 1 else "")
+    text += f"; stride {stride}" if stride > 1 else ""
+    return text + (f"; {groups} groups" if groups > 1 else "")
 
 
 def drawn(modules: list[Module]) -> Figure:
@@ -80,8 +80,9 @@ def _draw(ax: Axes, module: Module, x: float, depth: int, rows: int) -> None:
     for row, layer in enumerate(module.convolutions):
         at = level(row + 0.5)
         last = row == len(module.convolutions) - 1
-        lines = ["BatchNorm" if last else "BatchNorm, ReLU"]
-        box(ax, (left, at), (WIDE, BOX), convolution_words(*layer), lines, fill="#f3f4f6")
+        title, *rest = convolution_words(*layer).split("; ")
+        line = ", ".join([*rest, "BatchNorm" if last else "BatchNorm, ReLU"])
+        box(ax, (left, at), (WIDE, BOX), title, [line], fill="#f3f4f6")
         end = add - RADIUS if last else at + STEP
         if not (last and module.hidden):
             arrow(ax, (middle, at + BOX), (middle, end))
