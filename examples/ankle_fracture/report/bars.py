@@ -132,14 +132,23 @@ def _caption(findings: Findings, groups: dict[str, list[Group]]) -> str:
     if findings.config.seeds > 1:
         text += f"Bars: seed {first.seed}; dots: each of the {findings.config.seeds} seeds. "
     text += "Dotted: the accuracy of always naming the largest class."
-    missing = {
-        f"{group.title}, {metric}, by {level}: {estimate.reason}"
-        for level, found in groups.items()
-        for group in found
-        for metric, estimate in group.estimates.items()
-        if math.isnan(estimate.value)
-    }
-    return text + "".join(f" Not defined: {each}." for each in sorted(missing))
+    return text + _missing(groups, intervals=findings.config.inference)
+
+
+def _missing(groups: dict[str, list[Group]], *, intervals: bool) -> str:
+    """Why values, and intervals where the protocol gives any, are not there."""
+    reasons: dict[str, set[str]] = {}
+    for group in (group for found in groups.values() for group in found):
+        for metric, estimate in group.estimates.items():
+            if math.isnan(estimate.value):
+                reasons.setdefault(f"Not defined: {estimate.reason}", set()).add(metric)
+            elif intervals and math.isnan(estimate.low):
+                reason = str(estimate.reason).removeprefix("no interval: ")
+                reasons.setdefault(f"No interval: {reason}", set()).add(metric)
+    return "".join(
+        f" {reason} ({', '.join(m for m in METRICS if m in metrics)})."
+        for reason, metrics in reasons.items()
+    )
 
 
 def _drawn(groups: dict[str, list[Group]], always: dict[str, float]) -> Figure:

@@ -54,7 +54,6 @@ def _flow(findings: Findings) -> dict[str, Any]:
     cohort = findings.first.cohort
     scanned = cohort.scanned
     studied = {(row.path, row.frame) for data in cohort.parts.values() for row in data.index.rows}
-    kept = {row.patient for row in scanned.rows if (row.path, row.frame) in studied}
     left = [row for row in scanned.rows if (row.path, row.frame) not in studied]
     files = len({row.path for row in scanned.rows})
     return {
@@ -69,7 +68,7 @@ def _flow(findings: Findings) -> dict[str, Any]:
             row.label is None for data in cohort.parts.values() for row in data.index.rows
         ),
         "images_of_no_class": len(left),
-        "patients_of_no_class": len({row.patient for row in left} - kept),
+        "patients_of_no_class": len({row.patient for row in left}),
         "studied": {
             "images": sum(map(len, cohort.parts.values())),
             "patients": sum(c["patients"] for c in cohort.counts()),

@@ -200,6 +200,7 @@ def _drawn(runs: list[Runs], majority: Mapping[str, float]) -> Figure:
     gaps.set(title="gap", ylabel="training - validation accuracy")
     for ax in (train, val, loss, gaps):
         ax.set_xlabel("epoch")
+        ax.set_xlim(0.5, len(runs[0].curves[0]) + 0.5)
         ax.title.set_fontsize(10)
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.spines[["top", "right"]].set_visible(False)

@@ -146,3 +146,16 @@ def test_without_intervals_there_are_no_whiskers_and_the_caption_says_so(finding
     (figure,) = bars.part(found).body
     assert "no intervals" in figure
     assert "dots" not in figure
+
+
+def test_the_caption_says_why_something_is_missing(findings):
+    group = bars._groups(findings, "image")[0]
+    some = dataclasses.replace(
+        group.estimates["F1"], value=0.5, low=math.nan, reason="no interval: too few"
+    )
+    none = dataclasses.replace(some, value=math.nan, reason="no case")
+    estimates = group.estimates | {"F1": some, "recall": some, "precision": none}
+    found = {"image": [dataclasses.replace(group, estimates=estimates)]}
+    whole = " No interval: too few (recall, F1)."
+    assert bars._missing(found, intervals=True) == " Not defined: no case (precision)." + whole
+    assert bars._missing(found, intervals=False) == " Not defined: no case (precision)."

@@ -27,7 +27,8 @@ def paper(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory):
-    return TINY, parts(TINY, tmp_path_factory.mktemp("sound"))["train"]
+    config = dataclasses.replace(TINY, window=(50.0, 500.0))  # not the window of the files
+    return config, parts(config, tmp_path_factory.mktemp("sound"))["train"]
 
 
 def image(panel):
@@ -55,7 +56,7 @@ def test_the_steps_of_the_sound_protocol_have_a_window_and_no_mask(sound):
     original, windowed, resized, noisy = pictures.steps(config, items, 3)
     path = items.dataset.index.root / items.dataset.index.rows[3].path
     hu = read_dicom(path, units="modality").pixels
-    expected = ((hu - (400 - 0.5)) / (1800 - 1) + 0.5).clamp(0, 1)  # PS3.3 C.11.2.1.2.1
+    expected = ((hu - (50 - 0.5)) / (500 - 1) + 0.5).clamp(0, 1)  # PS3.3 C.11.2.1.2.1
     torch.testing.assert_close(image(windowed), expected, atol=1e-5, rtol=0)
     assert torch.equal(image(resized), items.dataset[3].image)
     # The draw of the first epoch: what remains of the item once it has not been moved.
