@@ -11,12 +11,12 @@ from matplotlib.patches import Circle, FancyBboxPatch
 
 __all__ = ["RADIUS", "arrow", "box", "canvas", "height", "label", "node"]
 
-LINE = 0.145  # between two lines of text
+LINE = 0.165  # between two lines of text
 INK = "#1f2937"
-PADDING = 0.08
+PADDING = 0.06
 RADIUS = 0.12
-LETTERS = 7.5
-LETTERS_AN_INCH = 17.5
+LETTERS = 8.6
+LETTERS_AN_INCH = 15.3
 
 
 def canvas(width: float, tall: float) -> tuple[Figure, Axes]:

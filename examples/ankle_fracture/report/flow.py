@@ -166,7 +166,7 @@ def _annotated(first: Replicate) -> str:
 
 def _drawn(steps: list[Step]) -> Figure:
     """Two rows of boxes, read like lines of text."""
-    width, pitch, gap, margin = 1.62, 1.86, 0.42, 0.06
+    width, pitch, gap, margin = 1.68, 1.86, 0.42, 0.03
     rows = [steps[:COLUMNS], steps[COLUMNS:]]
     tall = [max(height(title, lines, width) for title, lines in row) for row in rows]
     figure, ax = canvas(pitch * COLUMNS - (pitch - width) + 2 * margin, sum(tall) + gap + 0.12)

@@ -12,7 +12,7 @@ from examples.ankle_fracture.report.diagram import RADIUS, arrow, box, canvas, l
 __all__ = ["Module", "convolution_words", "drawn"]
 
 Shape = tuple[int, ...]
-WIDE, NARROW, BOX, STEP = 2.3, 1.35, 0.37, 0.57  # inches
+WIDE, NARROW, BOX, STEP = 2.3, 1.4, 0.45, 0.64  # inches
 PANEL = 4.55
 
 
@@ -54,7 +54,7 @@ def drawn(modules: list[Module]) -> Figure:
     """The modules beside each other, from input to output."""
     depth = max(len(module.convolutions) for module in modules)
     rows = depth + (7 if any(module.hidden for module in modules) else 3)
-    figure, ax = canvas(PANEL * len(modules), 0.45 + rows * STEP)
+    figure, ax = canvas(PANEL * len(modules), 0.2 + rows * STEP)
     for number, module in enumerate(modules):
         _draw(ax, module, number * PANEL, depth, rows)
     return figure
@@ -65,13 +65,13 @@ def _draw(ax: Axes, module: Module, x: float, depth: int, rows: int) -> None:
     skip, middle = x + 0.2, x + 0.55 + WIDE / 2
     side, left = x + PANEL - NARROW / 2 - 0.1, x + 0.55
     kind = "3a. Residual module" if module.hidden is None else "3b. SE-residual module"
-    label(ax, (x + 0.1, 0.13), f"{kind}: {module.title}", size=9)
+    label(ax, (x + 0.1, 0.13), f"{kind}: {module.title}", size=10)
 
     def level(row: float) -> float:
         return 0.4 + row * STEP
 
     def shape(y: float, dims: Shape, *, note: str = "") -> None:
-        label(ax, (middle + 0.07, y), " x ".join(map(str, dims)) + note, size=6.5)
+        label(ax, (middle + 0.07, y), " x ".join(map(str, dims)) + note, size=7.5)
 
     bottom = rows - 2.0  # the addition
     add = level(bottom) + BOX / 2
@@ -93,7 +93,7 @@ def _draw(ax: Axes, module: Module, x: float, depth: int, rows: int) -> None:
         _excitation(ax, module, (middle, after), side, scale)
         arrow(ax, (middle, after), (middle, scale - RADIUS))
         node(ax, (middle, scale), "\N{MULTIPLICATION SIGN}")
-        label(ax, (middle + 0.16, scale + 0.13), "scale: each channel by its gate", size=6.5)
+        label(ax, (middle + 0.16, scale + 0.13), "scale: each channel by its gate", size=7.5)
         arrow(ax, (middle, scale + RADIUS), (middle, add - RADIUS))
     node(ax, (middle, add), "+")
     _skip(ax, module, skip, (middle, level(0) + 0.02), add)
@@ -112,7 +112,7 @@ def _skip(ax: Axes, module: Module, x: float, start: tuple[float, float], add: f
         rotation=90,
         ha="right",
         va="center",
-        fontsize=6.5,
+        fontsize=7.5,
     )
 
 
@@ -121,15 +121,14 @@ def _excitation(
 ) -> None:
     """Pooling, two layers and the gates, from the residual down to where they scale it."""
     channels, *spatial = module.shape_out
-    size = " x ".join(map(str, spatial))
     layers: tuple[tuple[str, list[str]], ...] = (
-        ("Global pooling", [f"{channels} x {size} → {channels}"]),
+        ("Global pooling", [f"{' x '.join(map(str, spatial))} → 1 x 1"]),
         ("FC", [f"{channels} → {module.hidden}"]),
         ("ReLU", []),
         ("FC", [f"{module.hidden} → {channels}"]),
         ("Sigmoid", []),
     )
-    tall = [BOX if lines else 0.27 for _, lines in layers]
+    tall = [BOX if lines else 0.28 for _, lines in layers]
     top = start[1] + 0.12
     gap = (scale - 0.2 - top - sum(tall)) / len(layers)
     branch = start[1] + 0.1

@@ -57,7 +57,7 @@ def test_the_drawing_has_the_numbers_of_both_modules(findings):
     words = texts(figure)
     assert words.count("3x3 convolution, 64 → 128") == 2
     assert words.count("stride 2, BatchNorm, ReLU") == 2
-    order = ["Global pooling", "128 x 4 x 4 → 128", "FC", "128 → 8", "ReLU", "FC", "8 → 128"]
+    order = ["Global pooling", "4 x 4 → 1 x 1", "FC", "128 → 8", "ReLU", "FC", "8 → 128"]
     order += ["Sigmoid"]
     start = words.index("Global pooling")
     assert words[start : start + len(order)] == order
@@ -71,7 +71,7 @@ def test_text_fits_its_box(of):
     figure.canvas.draw()
     ax = figure.axes[0]
     boxes = [patch.get_window_extent() for patch in ax.patches]
-    inside = [text for text in ax.texts if text.get_fontsize() == 7.5]
+    inside = [text for text in ax.texts if text.get_fontsize() == 8.6]
     assert len(inside) > 10
     for text in inside:
         extent = text.get_window_extent()
