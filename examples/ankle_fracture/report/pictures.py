@@ -11,8 +11,8 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from examples.ankle_fracture.cams import annotated
 from examples.ankle_fracture.config import Config
-from examples.ankle_fracture.explanation import annotated
 from examples.ankle_fracture.findings import Findings
 from examples.ankle_fracture.items import Items
 from examples.ankle_fracture.report import html
