@@ -27,6 +27,8 @@ class Cohort:
         confounded_test: With a confounder: the test patients with casts dealt as in training, what
             a study of one hospital would test on. In ``test`` they tell nothing.
         attributes: What else the source says of its images.
+        casts: With a confounder: the images of ``test`` that show a cast, with the cast for their
+            mask; None where none does.
     """
 
     train: DicomDataset
@@ -37,6 +39,7 @@ class Cohort:
     scanned: DicomIndex
     confounded_test: DicomDataset | None = None
     attributes: Attributes = field(default_factory=dict, repr=False)
+    casts: DicomDataset | None = None
 
     @property
     def parts(self) -> dict[str, DicomDataset]:
@@ -131,10 +134,12 @@ def gather(config: Config, folder: Path) -> Cohort:
         )
 
     train, val, test = map(decode, parts)
-    confounded = None
-    if source.retest is not None:
+    confounded = casts = None
+    if source.retest is not None and source.casts is not None:
         paths = {row.path for row in test.index.rows}
         confounded, test = test, decode(source.retest.filter(lambda row: row.path in paths))
+        worn = source.casts.filter(lambda row: row.path in paths)
+        casts = decode(worn) if worn.rows else None
     return Cohort(
         train,
         val,
@@ -144,6 +149,7 @@ def gather(config: Config, folder: Path) -> Cohort:
         source.scanned,
         confounded,
         source.attributes,
+        casts,
     )
 
 

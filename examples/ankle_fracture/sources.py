@@ -36,6 +36,7 @@ class Source:
         retest: The same patients in the same order with casts that tell nothing of the fracture:
             where those of ``index`` do, the test images come from here.
         attributes: What else the table says of the images of both, for subgroups.
+        casts: Those images of ``retest`` that show a cast, with the cast for their mask.
     """
 
     index: DicomIndex
@@ -45,6 +46,7 @@ class Source:
     parts: tuple[DicomIndex, ...] | None = None
     retest: DicomIndex | None = None
     attributes: Attributes = field(default_factory=dict, repr=False)
+    casts: DicomIndex | None = None
 
 
 def from_phantom(
@@ -107,6 +109,7 @@ def from_phantom(
 
     index = make(confounder)
     retest = None if confounder is None else label(make(0.5))
+    casts = None if retest is None else _casts_as_masks(retest)
     description = (
         f"synthetic: phantom variant '{variant}', {patients} patients, three views, seed {seed}, "
         f"prevalence {prevalence:.3g}, difficulty {difficulty:g}; {_casts(confounder)}no patient, "
@@ -123,6 +126,7 @@ def from_phantom(
         index,
         retest=retest,
         attributes=attributes,
+        casts=casts,
     )
 
 
@@ -184,6 +188,13 @@ def _casts(confounder: float | None) -> str:
         f"in training and validation casts on {confounder:.0%} of the fractured and "
         f"{1 - confounder:.0%} of the other patients, in the test on half of either; "
     )
+
+
+def _casts_as_masks(index: DicomIndex) -> DicomIndex:
+    """The images that show a cast, with the cast for their mask."""
+    masks = column(index.root / "labels.csv", index, "cast_mask") or [""] * len(index.rows)
+    rows = (replace(row, mask=mask) for row, mask in zip(index.rows, masks, strict=True) if mask)
+    return replace(index, rows=tuple(rows))
 
 
 def _relabel(index: DicomIndex, words: list[str], classes: dict[str, str]) -> DicomIndex:

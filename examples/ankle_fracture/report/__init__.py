@@ -1,6 +1,7 @@
 """The report of a run: one HTML file that needs nothing beside it, and report.json.
 
-Each module here is a part: ``part(findings)`` gives its title, its bricks and its numbers.
+Each module here is a part: ``part(findings)`` gives its title, its bricks and its numbers, or None
+where it has nothing to say of the run. The checklist is made of all others.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from examples.ankle_fracture.report import (
     attention,
     bars,
     beside,
+    brief,
+    checklist,
     comparisons,
+    confounder,
     confusion,
     curves,
     failures,
@@ -25,6 +29,7 @@ from examples.ankle_fracture.report import (
     heat_maps,
     html,
     left_out,
+    limitations,
     making,
     modules,
     patients,
@@ -34,6 +39,7 @@ from examples.ankle_fracture.report import (
     results,
     subgroups,
     training,
+    weaknesses,
 )
 from examples.ankle_fracture.report.part import Part
 
@@ -41,6 +47,7 @@ __all__ = ["write_report"]
 
 PARTS = (
     flow,
+    brief,
     patients,
     protocol,
     pictures,
@@ -57,7 +64,10 @@ PARTS = (
     heat_maps,
     failures,
     attention,
+    confounder,
+    weaknesses,
     left_out,
+    limitations,
     making,
 )
 NOT_FOR_DIAGNOSIS = (
@@ -73,7 +83,8 @@ def write_report(findings: Findings, folder: Path) -> None:
         findings: Of the run.
         folder: Where they go.
     """
-    parts = [module.part(findings) for module in PARTS]
+    parts = [part for module in PARTS if (part := module.part(findings)) is not None]
+    parts.insert(-1, checklist.part(findings, parts))
     facts: dict[str, Any] = {"config": dataclasses.asdict(findings.config)}
     for part in parts:
         if shared := facts.keys() & part.facts.keys():
@@ -85,11 +96,14 @@ def write_report(findings: Findings, folder: Path) -> None:
 
 
 def _page(findings: Findings, parts: list[Part]) -> str:
+    """The first part stands above the contents; the others are numbered."""
+    first, *others = parts
     body = [
         html.paragraph(NOT_FOR_DIAGNOSIS, notice=True),
         html.paragraph(f"Images: {findings.first.cohort.source}."),
-        html.contents(part.title for part in parts),
-        *(html.section(part.title, *part.body) for part in parts),
+        html.section(first.title, *first.body),
+        html.contents(part.title for part in others),
+        *(html.section(part.title, *part.body, number=i) for i, part in enumerate(others, 1)),
     ]
     return html.page(_title(findings.config), body)
 

@@ -1,4 +1,8 @@
-"""The bricks of a self-contained HTML page: text, tables, pictures inside the file."""
+"""The bricks of a self-contained HTML page: text, tables, pictures inside the file.
+
+A brick takes plain text and escapes it; ``link`` and ``filled`` give ``Markup``, which cells and
+lines of a list take as it is.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +16,16 @@ from pathlib import Path
 from seattn.metrics import Estimate
 
 __all__ = [
+    "Markup",
     "contents",
     "estimate",
     "figure",
+    "filled",
     "interval",
     "items",
+    "link",
     "methods",
+    "metric",
     "number",
     "p_value",
     "page",
@@ -41,15 +49,31 @@ def page(title: str, body: Iterable[str]) -> str:
     )
 
 
-def section(title: str, *body: str) -> str:
-    """A heading with what belongs to it."""
-    return f'<h2 id="{_anchor(title)}">{escape(title)}</h2>\n' + "\n".join(body)
+class Markup(str):
+    """Text that is HTML already."""
+
+
+def section(title: str, *body: str, number: int | None = None) -> str:
+    """A heading, perhaps with its number, and what belongs to it."""
+    head = escape(title if number is None else f"{number}. {title}")
+    return f'<section><h2 id="{_anchor(title)}">{head}</h2>\n' + "\n".join(body) + "\n</section>"
 
 
 def contents(titles: Iterable[str]) -> str:
-    """Links to the sections of these titles."""
-    links = (f'<li><a href="#{_anchor(title)}">{escape(title)}</a></li>' for title in titles)
-    return "<nav><ol>" + "".join(links) + "</ol></nav>"
+    """Links to the sections of these titles, which are numbered in this order."""
+    links = (f"<li>{link(title)}</li>" for title in titles)
+    return '<nav aria-label="Contents"><ol>' + "".join(links) + "</ol></nav>"
+
+
+def link(title: str) -> Markup:
+    """A link to the section of that title."""
+    return Markup(f'<a href="#{_anchor(title)}">{escape(title)}</a>')
+
+
+def filled(text: str, blanks: Iterable[str]) -> Markup:
+    """A text and after it places to fill in by hand, on screen or on paper."""
+    places = (f'<span class="blank">{escape(what)}: </span>' for what in blanks)
+    return Markup(escape(text) + "".join(places))
 
 
 def _anchor(title: str) -> str:
@@ -63,26 +87,42 @@ def paragraph(text: str, *, notice: bool = False) -> str:
 
 def items(lines: Iterable[str]) -> str:
     """A list."""
-    return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
+    return "<ul>" + "".join(f"<li>{_text(line)}</li>" for line in lines) + "</ul>"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str = "") -> str:
-    """A table of texts."""
+    """A table of texts, which scrolls in a box of its own where it is too wide."""
     above = f"<caption>{escape(caption)}</caption>" if caption else ""
-    first = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+    first = "".join(f'<th scope="col">{_text(cell)}</th>' for cell in head)
     rest = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+        "<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in rows
     )
-    return f'<div class="wide"><table>{above}<tr>{first}</tr>{rest}</table></div>'
-
-
-def figure(png: bytes, caption: str) -> str:
-    """A picture inside the page."""
-    data = base64.b64encode(png).decode()
-    text = escape(caption)
     return (
-        f'<figure><img alt="{text}" src="data:image/png;base64,{data}">'
-        f"<figcaption>{text}</figcaption></figure>"
+        f'<div class="wide"><table>{above}<thead><tr>{first}</tr></thead>'
+        f"<tbody>{rest}</tbody></table></div>"
+    )
+
+
+def _text(cell: str) -> str:
+    """Text as HTML; an interval is never broken into two lines."""
+    if isinstance(cell, Markup):
+        return cell
+    return re.sub(r"(\[[-+.\d%]+,) ", "\\1&nbsp;", escape(cell))
+
+
+def figure(png: bytes, caption: str, *, alt: str | None = None) -> str:
+    """A picture inside the page.
+
+    Args:
+        png: The picture.
+        caption: What it shows, in whole sentences.
+        alt: The same in a few words, for who cannot see it; by default the caption's first clause.
+    """
+    data = base64.b64encode(png).decode()
+    short = escape(re.split(r"[.;:](?:\s|$)", caption, maxsplit=1)[0] if alt is None else alt)
+    return (
+        f'<figure><div class="wide"><img alt="{short}" src="data:image/png;base64,{data}"></div>'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
     )
 
 
@@ -109,6 +149,11 @@ def methods(estimates: Iterable[Estimate]) -> str:
     """How the intervals of these were made, in a sentence."""
     named = dict.fromkeys(found.method for found in estimates if found.method)
     return f"95 % intervals: {'; '.join(named)}." if named else "No intervals."
+
+
+def metric(name: str) -> str:
+    """A metric as a person calls it."""
+    return "ROC area" if name == "roc_auc" else name.replace("_", " ")
 
 
 def p_value(value: float) -> str:
