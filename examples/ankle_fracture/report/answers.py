@@ -12,7 +12,6 @@ import torch
 import seattn
 from examples.ankle_fracture.comparisons import pairs
 from examples.ankle_fracture.evaluation import Level, by_name
-from examples.ankle_fracture.explanation import annotated
 from examples.ankle_fracture.findings import Findings
 from examples.ankle_fracture.report.limitations import limitations, widest
 from seattn.metrics import BinaryReport, OperatingPoint
@@ -68,9 +67,9 @@ def characteristics(findings: Findings) -> Answer:
     for name, data in cohort.parts.items():
         views = sorted(Counter(row.view for row in data.index.rows).items())
         of_class = Counter(cohort.labels(name))
-        words = [f"{n} {view}" for view, n in views]
-        words += [f"{of_class[k]} {title}" for k, title in enumerate(cohort.class_names)]
-        parts.append(f"{name}: {', '.join(words)}")
+        words = [f"{view} {n}" for view, n in views]
+        words += [f"{title}: {of_class[k]}" for k, title in enumerate(cohort.class_names)]
+        parts.append(f"{name} ({', '.join(words)})")
     return Answer(
         f"{'; '.join(parts)}.", blanks=_own(findings, "age", "sex", "scanner", "severity")
     )
@@ -78,7 +77,7 @@ def characteristics(findings: Findings) -> Answer:
 
 def source(findings: Findings) -> Answer:
     """Where the images come from, and whether they are of patients."""
-    kept = "patients are known by keyed pseudonyms, and no other value of a header is kept"
+    kept = "patients are known by keyed pseudonyms"
     blanks = _own(findings, "centre", "dates", "how images were chosen", "ethics approval")
     return Answer(f"{findings.first.cohort.source}; {kept}.", blanks=blanks)
 
@@ -109,12 +108,11 @@ def reference_standard(findings: Findings) -> Answer:
         return Answer(
             "The generator's own label and mask of the fracture, exact; no reader took part."
         )
-    cohort = findings.first.cohort
-    marked = sum(len(annotated(data)) for data in cohort.parts.values())
-    total = sum(map(len, cohort.parts.values()))
+    rows = [row for data in findings.first.cohort.parts.values() for row in data.index.rows]
+    marked = sum(row.mask is not None for row in rows)
     return Answer(
-        f"Not answered by this run: labels are those of the table; {marked} of {total} images have "
-        "an annotated region.",
+        f"Not answered by this run: labels are those of the table; {marked} of {len(rows)} images "
+        "have a mask.",
         given=False,
         blanks=("who labelled and annotated, with what experience", "agreement of readers"),
     )
@@ -164,7 +162,7 @@ def model(findings: Findings) -> Answer:
     seeds = ", ".join(str(each.seed) for each in findings.replicates)
     return Answer(
         f"{'; '.join(sizes)}; Adam at {c.learning_rate:g}, divided by 10 after more than "
-        f"{c.patience} epochs without a better validation loss, {c.epochs} epochs, batches of "
+        f"{c.patience} epochs without a better validation loss; epochs: {c.epochs}; batches of "
         f"{c.batch_size}; weights of the {c.checkpoint} epoch; seeds {seeds}; seattn "
         f"{seattn.__version__}, torch {torch.__version__}, Python {platform.python_version()}."
     )
@@ -174,7 +172,7 @@ def imbalance(findings: Findings) -> Answer:
     """Sizes of the classes, their weights, calibration."""
     cohort = findings.first.cohort
     counts = Counter(cohort.labels("train"))
-    sizes = ", ".join(f"{counts[k]} {name}" for k, name in enumerate(cohort.class_names))
+    sizes = ", ".join(f"{name}: {counts[k]}" for k, name in enumerate(cohort.class_names))
     weighed = {
         "balanced": "classes weigh the same in the loss, and logits are shifted back to their true "
         "shares",
@@ -189,7 +187,7 @@ def imbalance(findings: Findings) -> Answer:
         )
         for r in findings.first.results.values()
     ]
-    return Answer(f"Training images: {sizes}; {weighed}; {'; '.join(fits)}.")
+    return Answer(f"Training images ({sizes}); {weighed}; {'; '.join(fits)}.")
 
 
 def threshold(findings: Findings) -> Answer:
@@ -197,17 +195,15 @@ def threshold(findings: Findings) -> Answer:
     words = []
     for result in findings.first.results.values():
         for level, points in result.decision.points.items():
-            for rule, point in points.items():
-                if isinstance(point, OperatingPoint):
-                    where = f"rule {rule}, on {point.n} validation cases"
-                    words.append(f"{result.title} by {level} {point.threshold:.3f} ({where})")
-                else:
-                    words.append(f"{result.title} by {level} {point:g} (fixed, on no data)")
+            rule, point = next(iter(points.items()))
+            if isinstance(point, OperatingPoint):
+                where = f"{rule}, chosen on {point.n} validation cases"
+                words.append(f"{result.title} by {level} {point.threshold:.3f} ({where})")
+            else:
+                words.append(f"{result.title} by {level} {point:g} (fixed, chosen on no data)")
     if not words:
         return Answer("None: of more than two classes the likeliest is predicted.")
-    return Answer(
-        f"Rules were fixed before training, values never on the test: {'; '.join(words)}."
-    )
+    return Answer(f"The rule was set before training; main threshold: {'; '.join(words)}.")
 
 
 def confusion(findings: Findings) -> Answer:
@@ -261,7 +257,8 @@ def comparison(findings: Findings) -> Answer:
     methods = sorted({c.comparison.method for c in findings.comparisons if c.comparison.method})
     methods += sorted({row.method for row in findings.repetitions if row.second})
     n = len(list(pairs(findings.first.results)))
-    return Answer(f"{n} pairs on the same test cases: {'; '.join(methods)}; p adjusted by Holm.")
+    count = f"{n} {'pair' if n == 1 else 'pairs'} of networks"
+    return Answer(f"{count} on the same test cases: {'; '.join(methods)}; p adjusted by Holm.")
 
 
 def subgroups(findings: Findings) -> Answer:

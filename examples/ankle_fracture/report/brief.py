@@ -37,7 +37,7 @@ def _studied(findings: Findings) -> str:
     }
     images = "synthetic images" if config.images is None else "your own images"
     counts = cohort.counts()[-1]["images_of_class"]
-    test = ", ".join(f"{n} {name}" for n, name in zip(counts, cohort.class_names, strict=True))
+    test = ", ".join(f"{name}: {n}" for n, name in zip(counts, cohort.class_names, strict=True))
     titles = _listed(r.title for r in findings.first.results.values())
     return (
         f"{titles} learnt to tell {_listed(cohort.class_names)} on {images}: {sizes['train']}, "
@@ -140,6 +140,8 @@ def _judged(
     value, low, high = values
     if math.isnan(low):
         words = "undecided, there is no interval"
+    elif low == high:
+        words = "undecided, all runs differ by the same, so nothing tells how much others would"
     elif low <= 0 <= high:
         words = "undecided, the interval of the difference holds 0"
     elif p >= SIGNIFICANT:  # False where p is nan: then the interval decides
@@ -147,8 +149,9 @@ def _judged(
     else:
         words = "it helped" if value > 0 else "it did harm"
     p_words = "" if math.isnan(p) else f", p {html.p_value(p)} after Holm's adjustment"
+    name = html.metric(metric)
     return (
-        f"{who}: {words}. {html.metric(metric)} by {level} differs by {value:+.3f}"
+        f"{who}: {words}. {name[0].upper()}{name[1:]} by {level} differs by {value:+.3f}"
         f"{'' if math.isnan(low) else f' [{low:+.3f}, {high:+.3f}]'}{p_words} ({basis})."
     )
 
@@ -194,6 +197,11 @@ def _threshold(first: Replicate) -> str:
 
 
 def _caution(findings: Findings) -> str:
+    if findings.config.confounder is not None:
+        return (
+            "Casts go with fractures in training, on purpose, and tell nothing in the test: the "
+            "part on casts shows what that does. The images are synthetic."
+        )
     if findings.config.images is None:
         return "The images are synthetic: nothing here is evidence about patients."
     return "All images come from one source: how the networks do elsewhere is not known."

@@ -69,7 +69,7 @@ ITEMS = (
         "7",
         "14",
         answers.pre_processing,
-        ("protocol",),
+        ("pre-processing", "protocol"),
     ),
     Item(
         "Reference standard and annotators",

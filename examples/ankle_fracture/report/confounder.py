@@ -64,7 +64,9 @@ def verdict(found: Shortcut, difference: Comparison) -> str:
         f"{difference.value_b:.3f} with casts as in training, {difference.value_a:.3f} in the test"
     )
     gap = html.interval(difference.difference, difference.low, difference.high)
-    if difference.high < 0:
+    if math.isnan(difference.low):
+        words = "no interval tells whether it fell"
+    elif difference.high < 0:
         words = "it leaned on the casts: the fall is more than chance"
     elif difference.low > 0:
         words = "it does better where casts tell nothing, which no shortcut explains"

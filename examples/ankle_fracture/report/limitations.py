@@ -167,6 +167,6 @@ def _heat_maps(findings: Findings) -> Iterator[str]:
         if worse:
             yield (
                 f"{result.title}: heat maps are not better than all controls in "
-                f"{' and '.join(worse)}: they are no evidence that the network looks at the region."
+                f"{', '.join(worse)}: they are no evidence that the network looks at the region."
             )
     yield "Where a heat map is bright does not tell why the network decided."

@@ -179,7 +179,7 @@ WEAKNESSES = (
         SAME,
     ),
     Weakness(
-        "images chosen by quality; no flow, dates, scanners, patients' traits or readers' agreement",
+        "images chosen by quality; no flow, dates, scanners, patients or readers' agreement",
         "cannot be mended; the checklist says what is missing",
         SAME,
     ),
