@@ -272,13 +272,11 @@ def explainability(findings: Findings) -> Answer:
     words = []
     for result in findings.first.results.values():
         found = result.agreement[findings.config.cam_targets[0]]
-        verdicts = [f"{m.name} {m.verdict}" for m in found.measures]
-        words.append(
-            f"{result.title} ({result.target_layer}): {found.reason or ', '.join(verdicts)}"
-        )
-    checked = any(
-        r.agreement[t].measures for r in findings.first.results.values() for t in r.agreement
-    )
+        better = sum(measure.beats_all_controls for measure in found.measures)
+        score = f"better than all controls in {better} of {len(found.measures)} measures"
+        words.append(f"{result.title} ({result.target_layer}): {found.reason or score}")
+    results = findings.first.results.values()
+    checked = any(found.measures for each in results for found in each.agreement.values())
     text = f"Grad-CAM; {'; '.join(words)}."
     return Answer(text if checked else f"Not validated by this run. {text}", given=checked)
 

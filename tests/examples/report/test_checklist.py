@@ -169,3 +169,23 @@ def test_the_grey_values_are_told(findings):
         config = dataclasses.replace(findings.config, window=window)
         changed = dataclasses.replace(findings, config=config)
         assert words in answers.pre_processing(changed).text
+
+
+def test_the_check_of_the_heat_maps_is_told(findings):
+    def measured(*beats):
+        measures = tuple(SimpleNamespace(beats_all_controls=better) for better in beats)
+        reason = None if beats else "no region"
+        return {"predicted": SimpleNamespace(reason=reason, measures=measures)}
+
+    for beats, words, given in [
+        ((True, False, True), "better than all controls in 2 of 3 measures", True),
+        ((), "(layer4): no region", False),
+    ]:
+        results = {
+            name: dataclasses.replace(result, agreement=measured(*beats))
+            for name, result in findings.first.results.items()
+        }
+        first = dataclasses.replace(findings.first, results=results)
+        answer = answers.explainability(dataclasses.replace(findings, replicates=(first,)))
+        assert words in answer.text
+        assert answer.given == given
