@@ -15,7 +15,7 @@ from examples.ankle_fracture.report.part import Part
 from examples.ankle_fracture.shortcut import Shortcut, maps_of, shortcuts
 from seattn.data import DicomDataset
 from seattn.explain import overlay
-from seattn.metrics import Comparison, Estimate
+from seattn.metrics import Comparison
 
 __all__ = ["part", "verdict"]
 
@@ -103,8 +103,8 @@ def _results(findings: Findings, runs: list[dict[str, Shortcut]]) -> list[str]:
                     (
                         found.title,
                         html.metric(metric),
-                        _estimate(as_trained[key]),
-                        _estimate(test[key]),
+                        html.estimate(as_trained[key]),
+                        html.estimate(test[key]),
                         html.interval(difference.difference, difference.low, difference.high),
                         ", ".join(f"{value:+.3f}" for value in every),
                     )
@@ -119,10 +119,6 @@ def _results(findings: Findings, runs: list[dict[str, Shortcut]]) -> list[str]:
     return tables
 
 
-def _estimate(estimate: Estimate) -> str:
-    return html.interval(estimate.value, estimate.low, estimate.high)
-
-
 def _called(found: Mapping[str, Shortcut]) -> str:
     """Sensitivity and false alarms with and without a cast: the shortcut without heat maps."""
     rows = [
@@ -132,7 +128,7 @@ def _called(found: Mapping[str, Shortcut]) -> str:
             "yes" if group.cast else "no",
             str(group.share.n),
             str(group.share.n_patients),
-            _estimate(group.share),
+            html.estimate(group.share),
         )
         for each in found.values()
         for group in each.called
