@@ -93,7 +93,7 @@ def items(lines: Iterable[str]) -> str:
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str = "") -> str:
     """A table of texts, which scrolls in a box of its own where it is too wide."""
     above = f"<caption>{escape(caption)}</caption>" if caption else ""
-    first = "".join(f'<th scope="col">{_text(cell)}</th>' for cell in head)
+    first = "".join(f"<th>{_text(cell)}</th>" for cell in head)
     rest = "".join(
         "<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in rows
     )
@@ -104,10 +104,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str = 
 
 
 def _text(cell: str) -> str:
-    """Text as HTML; an interval is never broken into two lines."""
-    if isinstance(cell, Markup):
-        return cell
-    return re.sub(r"(\[[-+.\d%]+,) ", "\\1&nbsp;", escape(cell))
+    return cell if isinstance(cell, Markup) else escape(cell)
 
 
 def figure(png: bytes, caption: str, *, alt: str | None = None) -> str:

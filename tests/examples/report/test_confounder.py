@@ -189,7 +189,7 @@ def test_the_report_shows_both(casts, found, tmp_path):
     assert any(caption.startswith("Test images with a cast") for caption in captions)
     tables = "".join(part.body)
     for metric, difference in found.differences["patient"].items():
-        shown = f"{difference.difference:.3f} [{difference.low:.3f},&nbsp;{difference.high:.3f}]"
+        shown = f"{difference.difference:.3f} [{difference.low:.3f}, {difference.high:.3f}]"
         assert shown in tables, metric
 
 

@@ -108,15 +108,6 @@ def test_text_is_escaped_and_markup_is_not():
     assert 'id="one-two"' in html.section("One & two")
 
 
-def test_an_interval_stays_on_one_line():
-    cells = ["0.5 [0.4, 0.6]", "-1.2% [-3.4%, +1.0%]", "[seven, eight]", "1, 2"]
-    table = html.table(["h"], [cells])
-    assert "[0.4,&nbsp;0.6]" in table
-    assert "[-3.4%,&nbsp;+1.0%]" in table
-    assert "[seven, eight]" in table
-    assert "<td>1, 2</td>" in table
-
-
 @pytest.mark.parametrize(
     ("caption", "alt", "expected"),
     [
