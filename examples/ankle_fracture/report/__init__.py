@@ -46,12 +46,12 @@ from examples.ankle_fracture.report.part import Part
 __all__ = ["write_report"]
 
 PARTS = (
-    flow,
     brief,
+    flow,
     patients,
-    protocol,
     pictures,
     modules,
+    protocol,
     training,
     results,
     bars,
