@@ -19,12 +19,11 @@ Facts = dict[str, Any]
 TITLE = "Beside another run"
 
 
-def part(findings: Findings) -> Part:
-    """Choices in which the runs differ, their splits, and their results side by side."""
+def part(findings: Findings) -> Part | None:
+    """Choices in which the runs differ, their splits, and their results side by side, if any."""
     other = findings.beside
     if other is None:
-        text = "No other run was named: --beside DIR puts the results of a finished one here."
-        return Part(TITLE, [html.paragraph(text)])
+        return None
     choices_differ = _differences(findings, other.facts["config"])
     here, there = replicate_facts(findings.first), other.facts["replicates"][0]
     same = here["split_hash"] == there["split_hash"]

@@ -40,7 +40,7 @@ def _figure(rows: list[Paired]) -> str:
     first = rows[0]
     who = pair(first.first, first.second, ablation=first.ablation)
     figure = plot_forest(
-        {f"{row.comparison.metric}, by {row.level}": _estimate(row) for row in rows},
+        {f"{html.metric(row.comparison.metric)}, by {row.level}": _estimate(row) for row in rows},
         metric=f"difference: {who}",
         reference=0.0,
     )
@@ -57,7 +57,7 @@ def _estimate(row: Paired) -> Estimate:
 def _table(findings: Findings) -> str:
     rows = [
         (
-            f"{each.comparison.metric}, by {each.level}",
+            f"{html.metric(each.comparison.metric)}, by {each.level}",
             pair(each.first, each.second, ablation=each.ablation),
             html.interval(each.comparison.difference, each.comparison.low, each.comparison.high),
             html.p_value(each.comparison.p_value),

@@ -67,7 +67,7 @@ def _figure(rows: Sequence[Repeated]) -> Figure:
                 ax.plot([row.mean], [place], "s", color=COLOURS[0], ms=4)
         if rows[0].second is not None:
             ax.axvline(0, color="0.45", ls=":", lw=1)
-        ax.set_title(f"{panel[1]}, by {panel[0]}", fontsize=8)
+        ax.set_title(f"{html.metric(panel[1])}, by {panel[0]}", fontsize=8)
         ax.set_yticks(range(len(named)), [name.replace(" (", "\n(") for name in named])
         ax.set_ylim(len(named) - 0.5, -0.5)
         ax.tick_params(labelsize=8)
@@ -79,7 +79,7 @@ def _figure(rows: Sequence[Repeated]) -> Figure:
 def _means(rows: Sequence[Repeated]) -> str:
     cells = [
         (
-            f"{row.metric}, by {row.level}",
+            f"{html.metric(row.metric)}, by {row.level}",
             _who(row),
             html.interval(row.mean, row.low, row.high),
             html.number(row.sd),
@@ -92,7 +92,7 @@ def _means(rows: Sequence[Repeated]) -> str:
 def _differences(rows: Sequence[Repeated]) -> str:
     cells = [
         (
-            f"{row.metric}, by {row.level}",
+            f"{html.metric(row.metric)}, by {row.level}",
             _who(row),
             html.interval(row.mean, row.low, row.high),
             html.number(row.sd),
@@ -115,7 +115,7 @@ def _methods(rows: Sequence[Repeated]) -> str:
 
 def _runs(rows: Sequence[Repeated], seeds: Sequence[int]) -> str:
     cells = [
-        (f"{row.metric}, by {row.level}", _who(row), *map(html.number, row.values))
+        (f"{html.metric(row.metric)}, by {row.level}", _who(row), *map(html.number, row.values))
         for row in rows
         if row.second is None
     ]

@@ -75,7 +75,10 @@ def _table(findings: Findings, level: str, rule: str, by_title: dict[str, Level]
     if level == "image":
         reports |= {BASELINE: findings.first.baseline}
     columns = [by_name(report) for report in reports.values()]
-    rows = [(name, *(html.estimate(column[name]) for column in columns)) for name in columns[0]]
+    rows = [
+        (html.metric(name), *(html.estimate(column[name]) for column in columns))
+        for name in columns[0]
+    ]
     thresholds = [r.threshold for r in reports.values() if isinstance(r, BinaryReport)]
     if thresholds:
         rows.append(("threshold", *map(html.number, thresholds)))
