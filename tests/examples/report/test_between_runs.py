@@ -8,7 +8,7 @@ import pytest
 from examples.ankle_fracture import study
 from examples.ankle_fracture.__main__ import parse
 from examples.ankle_fracture.other_run import read_run
-from examples.ankle_fracture.report import beside, comparisons, repetitions
+from examples.ankle_fracture.report import beside, comparisons, html, repetitions
 from tests.examples.conftest import TINY
 
 ABLATION = "Small SE-ResNet \N{MINUS SIGN} Small ResNet (SE ablation)"
@@ -45,7 +45,7 @@ def test_repetitions_are_drawn_run_by_run(findings):
     figure = repetitions._figure(means)
     for panel, ax in enumerate(figure.axes):
         level, metric = list(dict.fromkeys((row.level, row.metric) for row in means))[panel]
-        assert ax.get_title() == f"{metric}, by {level}"
+        assert ax.get_title() == f"{html.metric(metric)}, by {level}"
         rows = [row for row in means if (row.level, row.metric) == (level, metric)]
         runs = [tuple(line.get_xdata()) for line in ax.lines if line.get_marker() == "+"]
         assert runs == [row.values for row in rows]
