@@ -1,7 +1,8 @@
 """Numbers of finished studies as rows: ``python -m benchmarks.study_rows RUN ... --record FILE``.
 
-A row for each network, level and seed, one for each comparison over the seeds (with one seed: over
-the patients), and one for the run with its choices. No image, path, patient or prediction is in
+A row for each network, level and seed, one for each comparison over the seeds and over the patients
+of the first seed, one for each network and seed that was tested on casts, and one for the run with
+its choices. No image, path, patient or prediction is in
 them. The commit is the one that is checked out: record with the program that trained.
 """
 
@@ -63,6 +64,10 @@ def rows(folder: Path) -> Iterator[dict[str, Any]]:
     for kind in ("repetitions", "comparisons"):
         for row in report[kind]:
             yield {**named, "kind": kind, **row}
+    for replicate in report.get("confounder", ()):
+        for name, found in replicate["models"].items():
+            kept = {key: found[key] for key in ("difference", "called_fractured", "heat_on_casts")}
+            yield {**named, "kind": "casts", "seed": replicate["seed"], "network": name, **kept}
 
 
 def _network(name: str, model: dict[str, Any], level: str, rules: dict[str, Any]) -> dict[str, Any]:
