@@ -1,7 +1,7 @@
 """Takes a figure out of a study's report: ``python docs/figures/from_report.py RUN WORDS NAME``.
 
-RUN is the folder of a finished run on the phantom, WORDS begin the figure's alt text, and NAME.png is
-written below docs/_static. Figures of real images stay where they are.
+RUN is the folder of a finished run on the phantom, WORDS begin the alt text of the figure. NAME.png
+is written below docs/_static. Figures of real images stay where they are.
 """
 
 from __future__ import annotations
