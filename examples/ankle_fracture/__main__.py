@@ -175,7 +175,13 @@ def main() -> None:
     try:
         with join() as processes:
             if processes.first:
-                run(*parse(sys.argv[1:]), processes)
+                try:
+                    arguments = parse(sys.argv[1:])
+                except SystemExit as end:
+                    if not end.code:  # --help: nothing is wrong, and the others may go
+                        processes.send(None)
+                    raise
+                run(*arguments, processes)
             else:
                 assist(processes)
     except (DicomError, ValueError, OSError) as error:

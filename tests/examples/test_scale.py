@@ -309,9 +309,10 @@ def test_kept_weights_that_death_left_out_are_those_of_the_state(cohort, tmp_pat
         assert torch.equal(stored[f"network.{name}"], value)
 
 
-def start(folder, *, processes=1):
+def start(folder, *words, processes=1):
     """The study as a user starts it."""
-    module = ["-m", "examples.ankle_fracture", "--device", "cpu", "--out", str(folder), *WORDS]
+    words = words or WORDS
+    module = ["-m", "examples.ankle_fracture", "--device", "cpu", "--out", str(folder), *words]
     several = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
     several += ["--master-port", "0", "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]
     return subprocess.Popen(
@@ -399,6 +400,12 @@ def test_under_torchrun_a_killed_run_goes_on_to_the_same_predictions(longer, tmp
     # measured 3e-5 in the first epoch, 3e-4 in the second.
     for found, expected in zip(losses(folders[0])[:2], losses(longer), strict=False):
         assert found == pytest.approx(expected, rel=1e-3)
+
+
+def test_help_under_torchrun_is_told_once_and_is_no_failure(tmp_path):
+    output = finish(start(tmp_path, "--help", processes=2))
+    assert output.count("usage:") == 1
+    assert "Traceback" not in output
 
 
 def test_a_copied_run_goes_on(finished, tmp_path, monkeypatch):
