@@ -16,7 +16,7 @@ from examples.ankle_fracture.sources import TASKS
 from examples.ankle_fracture.state import write_text
 from examples.ankle_fracture.step import PRECISIONS
 
-__all__ = ["PRESETS", "Config", "departures", "leaves_out", "load", "save", "tuples"]
+__all__ = ["PRESETS", "Config", "departures", "leaves_out", "load", "save", "shareable", "tuples"]
 
 PAPERS_NETWORKS = ("se_resnet50", "resnet50", "efficientnet_b5")
 
@@ -167,6 +167,21 @@ def leaves_out(config: Config) -> tuple[str, ...]:
 def save(config: Config, path: Path) -> None:
     """Writes the configuration as JSON, in one step."""
     write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n", path)
+
+
+def shareable(config: Config) -> dict[str, Any]:
+    """The choices for a report that is sent: of files and folders the names, not where they lie."""
+    named = {
+        name: None if place is None else Path(place).resolve().name
+        for name, place in (
+            ("images", config.images),
+            ("labels", config.labels),
+            ("boxes", config.boxes),
+        )
+    }
+    files = ((model, config.weights_of(model)) for model in config.models)
+    weights = tuple(f"{model}={file.name}" for model, file in files if file)
+    return dataclasses.asdict(config) | named | {"weights": weights}
 
 
 def load(path: Path) -> Config:

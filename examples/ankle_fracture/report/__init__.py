@@ -12,7 +12,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from examples.ankle_fracture.config import Config
+from examples.ankle_fracture.config import Config, shareable
 from examples.ankle_fracture.findings import Findings
 from examples.ankle_fracture.report import (
     attention,
@@ -85,7 +85,7 @@ def write_report(findings: Findings, folder: Path) -> None:
     """
     parts = [part for module in PARTS if (part := module.part(findings)) is not None]
     parts.insert(-1, checklist.part(findings, parts))
-    facts: dict[str, Any] = {"config": dataclasses.asdict(findings.config)}
+    facts: dict[str, Any] = {"config": shareable(findings.config)}
     for part in parts:
         if shared := facts.keys() & part.facts.keys():
             raise ValueError(f"two parts of the report have the facts {', '.join(shared)}.")

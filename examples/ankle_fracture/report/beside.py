@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from typing import Any
 
+from examples.ankle_fracture.config import shareable
 from examples.ankle_fracture.findings import Findings
 from examples.ankle_fracture.protocol import choices
 from examples.ankle_fracture.report import html
@@ -57,7 +57,7 @@ def part(findings: Findings) -> Part | None:
 
 
 def _differences(findings: Findings, there: Facts) -> list[dict[str, str]]:
-    here = json.loads(json.dumps(dataclasses.asdict(findings.config)))  # lists, as there
+    here = json.loads(json.dumps(shareable(findings.config)))  # lists, as there
     about = {field.name: field.metadata["about"] for field in choices()}
     ordered = [*about, *(name for name in here if name not in about)]
     ordered += [name for name in there if name not in here]

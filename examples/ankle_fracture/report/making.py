@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import platform
 
 import numpy as np
@@ -10,6 +9,7 @@ import pydicom
 import torch
 
 import seattn
+from examples.ankle_fracture.config import shareable
 from examples.ankle_fracture.findings import Findings
 from examples.ankle_fracture.protocol import choices
 from examples.ankle_fracture.report import html
@@ -17,14 +17,17 @@ from examples.ankle_fracture.report.part import Part
 
 __all__ = ["part"]
 
+OF_FOLDERS = ("images", "labels", "boxes", "classes", "subgroups")
+OF_PHANTOMS = ("task", "phantom", "patients", "prevalence", "difficulty", "confounder")
+
 
 def part(findings: Findings) -> Part:
     """What it takes to do the same again."""
     decided = {f.name for f in choices()}
+    config = findings.config
+    decided.update(OF_FOLDERS if config.images is None else OF_PHANTOMS)
     settings = [
-        (name, str(value))
-        for name, value in dataclasses.asdict(findings.config).items()
-        if name not in decided
+        (name, str(value)) for name, value in shareable(config).items() if name not in decided
     ]
     settings.append(("processes", str(findings.processes)))
     versions = _versions()

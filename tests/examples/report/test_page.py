@@ -1,12 +1,14 @@
 """The page as a browser takes it: nothing from elsewhere, no dead link, every figure told twice."""
 
+import dataclasses
 import re
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
-from examples.ankle_fracture.report import html, write_report
+from examples.ankle_fracture.config import shareable
+from examples.ankle_fracture.report import html, making, write_report
 
 VOID = {"meta", "img", "br", "link", "hr", "input"}
 LOADS = {"script", "link", "iframe", "object", "embed", "base"}
@@ -95,6 +97,26 @@ def test_it_says_what_it_is_not_for(page):
 
 def test_a_run_of_one_network_on_few_images_makes_a_whole_page(finished):
     assert len(check((finished / "report.html").read_text(encoding="utf-8")).figures) >= 3
+
+
+def test_your_own_images_are_not_told_by_the_phantoms_choices_nor_by_where_they_lie(findings):
+    config = dataclasses.replace(
+        findings.config,
+        images="/home/Smith^Anna/images",
+        labels="/home/Smith^Anna/labels.csv",
+        weights=("resnet_small=/home/Smith^Anna/weights.pth",),
+    )
+    own = making.part(dataclasses.replace(findings, config=config)).body[0]
+    assert "Smith" not in own
+    assert "<td>images</td><td>images</td>" in own
+    assert "labels.csv" in own
+    assert "resnet_small=weights.pth" in own
+    assert "Smith" not in str(shareable(config))
+    synthetic = making.part(findings).body[0]
+    for choice in ("phantom", "patients", "prevalence"):
+        assert f"<td>{choice}</td>" in synthetic
+        assert f"<td>{choice}</td>" not in own
+    assert "<td>images</td>" not in synthetic
 
 
 def test_text_is_escaped_and_markup_is_not():
