@@ -36,7 +36,7 @@ def _rows(replicate: Replicate) -> Iterator[list[Any]]:
             position, version = divmod(number, items.versions)
             row = items.dataset.index.rows[position]
             scores = [
-                f"{float(value):.6f}"
+                repr(float(value))  # all digits: fewer would tie what differs
                 for result in replicate.results.values()
                 for value in result.probabilities[part][number]
             ]

@@ -44,7 +44,7 @@ def test_the_run_leaves_what_it_promises(finished):
     for row in rows:
         assert float(row["se_resnet_small:normal"]) + float(
             row["se_resnet_small:fracture"]
-        ) == pytest.approx(1, abs=2e-6)
+        ) == pytest.approx(1, abs=1e-12)
 
 
 def test_report_metrics_follow_from_the_predictions(finished):
@@ -56,7 +56,7 @@ def test_report_metrics_follow_from_the_predictions(finished):
         y_true=[int(row["label"] == "fracture") for row in rows],
         y_score=[float(row["se_resnet_small:fracture"]) for row in rows],
     )
-    assert reported["roc_auc"]["value"] == pytest.approx(value, abs=1e-3)
+    assert reported["roc_auc"]["value"] == pytest.approx(value, abs=1e-12)
 
 
 def test_an_interrupted_run_ends_with_the_same_weights(finished, tmp_path, monkeypatch):
