@@ -40,7 +40,8 @@ def _studied(findings: Findings) -> str:
     test = ", ".join(f"{name}: {n}" for n, name in zip(counts, cohort.class_names, strict=True))
     titles = _listed(r.title for r in findings.first.results.values())
     return (
-        f"{titles} learnt to tell {_listed(cohort.class_names)} on {images}: {sizes['train']}, "
+        f"{titles} {'were' if len(findings.first.results) > 1 else 'was'} trained to tell "
+        f"{_listed(cohort.class_names)} on {images}: {sizes['train']}, "
         f"tuned on {sizes['val']}, tested once on {sizes['test']} ({test}); no patient is in two "
         "of these parts."
     )
@@ -57,13 +58,15 @@ def _main(first: Replicate) -> str:
         _, level = _level(result.levels)
         words.append(f"{result.title} {_interval(by_name(level.main)[_key(level)])}")
     name, level = _level(next(iter(first.results.values())).levels)
+    known = not math.isnan(by_name(level.main)[_key(level)].low)
     metric = html.metric(_key(level).removeprefix("all classes: "))
     share = ""
     if metric == "accuracy":
         counts = level.cases.y_true.tolist()
         most = max(counts.count(k) for k in set(counts)) / len(counts)
         share = f"; always the largest class would have {most:.3f}"
-    return f"{metric[0].upper()}{metric[1:]} by {name} (95 % interval): {_listed(words)}{share}."
+    head = f"{metric[0].upper()}{metric[1:]} by {name}{' (95 % interval)' if known else ''}"
+    return f"{head}: {_listed(words)}{share}."
 
 
 def _key(level: Level) -> str:
@@ -145,7 +148,7 @@ def _judged(
     elif low <= 0 <= high:
         words = "undecided, the interval of the difference holds 0"
     elif p >= SIGNIFICANT:  # False where p is nan: then the interval decides
-        words = "undecided, the interval leaves out 0 but not after adjusting for all comparisons"
+        words = "undecided, the interval leaves out 0 but the adjusted p is not below 0.05"
     else:
         words = "it helped" if value > 0 else "it did harm"
     p_words = "" if math.isnan(p) else f", p {html.p_value(p)} after Holm's adjustment"
@@ -193,7 +196,8 @@ def _threshold(first: Replicate) -> str:
             f"{result.title} at {report.threshold:.3f} ({origin}): sensitivity "
             f"{_interval(report['sensitivity'])}, specificity {_interval(report['specificity'])}"
         )
-    return f"Threshold, by {name}: {'; '.join(words)}."
+    positive = f"positive is {first.cohort.class_names[1]}"
+    return f"Threshold, by {name}, {positive}: {'; '.join(words)}."
 
 
 def _caution(findings: Findings) -> str:

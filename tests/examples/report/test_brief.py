@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from examples.ankle_fracture.comparisons import Paired
+from examples.ankle_fracture.evaluation import without_intervals
 from examples.ankle_fracture.explanation import Agreement, Measure
 from examples.ankle_fracture.repetitions import Repeated
 from examples.ankle_fracture.report import brief
@@ -34,12 +35,12 @@ def paired(first, second, value, low, high, p, *, level="patient"):
 VERDICTS = [
     (0.05, 0.01, 0.09, 0.03, "it helped"),
     (0.05, 0.01, 0.09, nan, "it helped"),
-    (0.05, 0.01, 0.09, 0.30, "undecided, the interval leaves out 0 but not after adjusting"),
-    (0.05, 0.01, 0.09, 0.05, "undecided, the interval leaves out 0 but not after adjusting"),
+    (0.05, 0.01, 0.09, 0.30, "undecided, the interval leaves out 0 but the adjusted p is not"),
+    (0.05, 0.01, 0.09, 0.05, "undecided, the interval leaves out 0 but the adjusted p is not"),
     (0.05, -0.01, 0.11, 0.03, "undecided, the interval of the difference holds 0"),
     (0.05, 0.00, 0.11, 0.03, "undecided, the interval of the difference holds 0"),
     (-0.05, -0.09, -0.01, 0.03, "it did harm"),
-    (-0.05, -0.09, -0.01, 0.30, "undecided, the interval leaves out 0 but not after adjusting"),
+    (-0.05, -0.09, -0.01, 0.30, "undecided, the interval leaves out 0 but the adjusted p is not"),
     (0.05, nan, nan, 0.03, "undecided, there is no interval"),
     (-0.05, -0.05, -0.05, nan, "undecided, all runs differ by the same"),
 ]
@@ -149,7 +150,24 @@ def test_the_numbers_are_those_of_the_cases(findings):
             rf"{found:.3f} \[[\d., ]+\], specificity {cleared:.3f} \["
         )
         assert re.search(words, lines[5])
+    assert lines[5].startswith("Threshold, by patient, positive is fracture: ")
+    assert lines[1].startswith("ROC area by patient (95 % interval): ")
     assert "synthetic" in lines[-1]
+
+
+def test_it_claims_neither_learning_nor_intervals_that_are_not_there(findings):
+    def change(results):
+        levels = {
+            level: dataclasses.replace(
+                found, reports={k: without_intervals(r) for k, r in found.reports.items()}
+            )
+            for level, found in results[SE].levels.items()
+        }
+        return {SE: dataclasses.replace(results[SE], levels=levels)}
+
+    lines = brief.part(with_results(findings, change)).facts["in_brief"]
+    assert lines[0].startswith("Small SE-ResNet was trained to tell normal and fracture")
+    assert lines[1].startswith("ROC area by patient: Small SE-ResNet 0.")
 
 
 def test_your_own_images_and_casts_change_the_last_line(findings):
