@@ -13,6 +13,7 @@ import seattn
 from examples.ankle_fracture.comparisons import pairs
 from examples.ankle_fracture.evaluation import Level, by_name
 from examples.ankle_fracture.findings import Findings
+from examples.ankle_fracture.report.failures import worst
 from examples.ankle_fracture.report.limitations import limitations, widest
 from seattn.metrics import BinaryReport, OperatingPoint
 
@@ -208,12 +209,14 @@ def threshold(findings: Findings) -> Answer:
 
 def confusion(findings: Findings) -> Answer:
     """Counts at the main operating point, by level."""
+    names = findings.first.cohort.class_names
+    positive = f" Positive is {names[1]}." if len(names) == 2 else ""
     words = [
         f"{result.title} by {level}: {_counts(found)}"
         for result in findings.first.results.values()
         for level, found in result.levels.items()
     ]
-    return Answer(f"{'; '.join(words)}.")
+    return Answer(f"{'; '.join(words)}.{positive}")
 
 
 def _counts(level: Level) -> str:
@@ -263,8 +266,10 @@ def comparison(findings: Findings) -> Answer:
 
 def subgroups(findings: Findings) -> Answer:
     """Which groups there are."""
-    views = sorted({row.view for row in findings.first.cohort.test.index.rows})
-    return Answer(f"Test images by view: {', '.join(views)}.")
+    columns = findings.first.cohort.attributes_of("test")
+    groups = {name: sorted({word for word in column if word}) for name, column in columns.items()}
+    words = [f"by {name}: {', '.join(found)}" for name, found in groups.items() if found]
+    return Answer(f"Test images {'; '.join(words)}.")
 
 
 def explainability(findings: Findings) -> Answer:
@@ -282,15 +287,17 @@ def explainability(findings: Findings) -> Answer:
 
 
 def failures(findings: Findings) -> Answer:
-    """How many are wrong."""
+    """How many test images are wrong; their copies, if there are any, are left out."""
+    first = findings.first
+    versions = first.items["test"].versions
     words = []
-    for result in findings.first.results.values():
-        level = result.levels["image"]
-        predicted, truth = level.predicted(), level.cases.y_true
-        missed = int(((predicted == 0) & (truth > 0)).sum())
-        alarms = int(((predicted > 0) & (truth == 0)).sum())
-        words.append(f"{result.title}: {missed} missed, {alarms} false alarms")
-    return Answer(f"By image, at the main operating point: {'; '.join(words)}.")
+    for result in first.results.values():
+        groups = worst(result, first.cohort, versions)
+        counts = [f"{len(found)} {group}" for group, found in groups.items()]
+        words.append(f"{result.title}: {', '.join(counts)}")
+    return Answer(
+        f"Of {len(first.cohort.test)} images, at the main operating point: {'; '.join(words)}."
+    )
 
 
 def missing(findings: Findings) -> Answer:
@@ -324,7 +331,8 @@ def availability(findings: Findings) -> Answer:
     remade = (
         "the images are made anew by the same command"
         if findings.config.images is None
-        else "the images stay with the group"
+        else "the images stay with the group, and predictions.csv names them by path, beside "
+        "pseudonyms: look at it before it is shared"
     )
     return Answer(
         f"predictions.csv holds {n} rows of scores, report.json every number; code: seattn "

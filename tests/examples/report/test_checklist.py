@@ -91,7 +91,8 @@ def test_answers_are_taken_from_the_run(findings, rows):
     pairs = list(zip(level.predicted().tolist(), level.cases.y_true.tolist(), strict=True))
     counts = f"TP {pairs.count((1, 1))}, FP {pairs.count((1, 0))}, TN {pairs.count((0, 0))}"
     assert f"{result.title} by image: {counts}" in text["Confusion tables by image and patient"]
-    wrong = f"{pairs.count((0, 1))} missed, {pairs.count((1, 0))} false alarms"
+    assert text["Confusion tables by image and patient"].endswith(" Positive is fracture.")
+    wrong = f"{pairs.count((0, 1))} false negatives, {pairs.count((1, 0))} false positives"
     assert f"{result.title}: {wrong}" in answers.failures(findings).text
     model = text["Model, versions, start, training, selection, seeds"]
     parameters = sum(p.numel() for p in result.network.parameters())
@@ -102,6 +103,40 @@ def test_answers_are_taken_from_the_run(findings, rows):
     assert "clustered Wilson" in intervals
     items = sum(len(each.items[part]) for each in findings.replicates for part in ("val", "test"))
     assert f"{items} rows" in text["Data, code and outputs that can be audited"]
+
+
+def test_every_group_of_the_subgroups_is_named(findings):
+    text = answers.subgroups(findings).text
+    assert text.startswith("Test images by view: axial, coronal, sagittal; by fracture site: ")
+    assert "by side: left, right" in text
+    assert text.endswith("by swelling: no, yes.")
+
+
+def test_copies_are_no_further_failures(findings):
+    once = answers.failures(findings).text
+    first, copies = findings.first, 3
+    tests = dataclasses.replace(
+        first.items["test"],
+        protocol=dataclasses.replace(findings.config, copies=copies, online=False),
+    )
+    results = {}
+    for name, result in first.results.items():
+        image = result.levels["image"]
+        cases = image.cases._replace(
+            y_score=image.cases.y_score.repeat(1 + copies, 0),
+            y_true=image.cases.y_true.repeat(1 + copies),
+            patients=image.cases.patients.repeat(1 + copies),
+        )
+        test = result.probabilities["test"].repeat_interleave(1 + copies, 0)
+        results[name] = dataclasses.replace(
+            result,
+            probabilities=result.probabilities | {"test": test},
+            levels=result.levels | {"image": dataclasses.replace(image, cases=cases)},
+        )
+    copied = dataclasses.replace(first, results=results, items=first.items | {"test": tests})
+    found = answers.failures(dataclasses.replace(findings, replicates=(copied,))).text
+    assert found == once
+    assert found.startswith("Of 36 images")
 
 
 def test_a_patient_in_two_parts_would_be_counted(findings):
