@@ -100,7 +100,7 @@ class Cohort:
                 for n, name in zip(c["images_of_class"], self.class_names, strict=True)
             )
             for c in self.counts()
-        ]
+        ] + ([f"positive class: {self.class_names[1]}"] if len(self.class_names) == 2 else [])
 
 
 def gather(config: Config, folder: Path) -> Cohort:

@@ -156,7 +156,7 @@ def test_predictions_hold_every_seed_and_give_the_reported_areas(two_seeds):
             y_score=[float(row["resnet_small:fracture"]) for row in mine],
         )
         reported = each["models"]["resnet_small"]["test"]["estimates"]["roc_auc"]["value"]
-        assert reported == pytest.approx(value, abs=2e-2)  # six digits of the scores may tie
+        assert reported == pytest.approx(value, abs=1e-12)
 
 
 def test_your_own_images_keep_their_split_over_the_seeds(two_seeds, tmp_path):
@@ -197,6 +197,8 @@ def test_danis_weber_goes_through_the_same_command(tmp_path):
     with (out / "predictions.csv").open() as file:
         for row in csv.DictReader(file):
             assert row["label"] == known[truth[row["path"]]]
+    page = (out / "report.html").read_text()
+    assert "operating point: highest probability. 95 % intervals" in page  # nothing was chosen
 
 
 def test_the_order_of_your_classes_is_yours(two_seeds, tmp_path):
@@ -211,7 +213,9 @@ def test_the_order_of_your_classes_is_yours(two_seeds, tmp_path):
         table.writeheader()
         table.writerows(rows)
     config = dataclasses.replace(TINY, images=str(tmp_path / "mine"), labels=str(labels))
-    assert gather(config, tmp_path / "run").class_names == ("A", "none")
+    found = gather(config, tmp_path / "run")
+    assert found.class_names == ("A", "none")
+    assert found.flow()[-1] == "positive class: none"
     ordered = dataclasses.replace(config, classes=("none", "A"))
     assert gather(ordered, tmp_path / "run").class_names == ("none", "A")
 

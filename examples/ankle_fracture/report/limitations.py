@@ -106,7 +106,7 @@ def _test(findings: Findings) -> Iterator[str]:
         )
     elif half > WIDE:
         yield (
-            f"Small test: with {patients} patients the 95 % interval of {metric} is up to "
+            f"Small test: with {patients} patients the 95 % interval of {metric} by image is up to "
             f"{2 * half:.2f} wide."
         )
 

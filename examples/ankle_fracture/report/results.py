@@ -11,7 +11,7 @@ from examples.ankle_fracture.findings import BASELINE, Findings, Replicate
 from examples.ankle_fracture.report import html
 from examples.ankle_fracture.report.part import Part
 from examples.ankle_fracture.report.precision import precision_of
-from seattn.metrics import BinaryReport
+from seattn.metrics import BinaryReport, OperatingPoint
 
 __all__ = ["part", "replicate_facts"]
 
@@ -82,9 +82,12 @@ def _table(findings: Findings, level: str, rule: str, by_title: dict[str, Level]
     thresholds = [r.threshold for r in reports.values() if isinstance(r, BinaryReport)]
     if thresholds:
         rows.append(("threshold", *map(html.number, thresholds)))
-    caption = f"By {level}, operating point: {rule}. " + (
-        "Chosen on validation, applied once. 95 % intervals with patients as clusters."
+    point = next(iter(findings.first.results.values())).decision.points.get(level, {}).get(rule)
+    chosen = "Chosen on validation, applied once. " if isinstance(point, OperatingPoint) else ""
+    intervals = (
+        "95 % intervals with patients as clusters."
         if findings.config.inference
         else "This protocol gives its networks no intervals."
     )
+    caption = f"By {level}, operating point: {rule}. {chosen}{intervals}"
     return html.table(("metric", *reports), rows, caption=caption)

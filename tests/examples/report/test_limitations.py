@@ -73,7 +73,7 @@ def of_result(findings, **changes):
 @pytest.mark.parametrize(
     ("low", "high", "words"),
     [
-        (0.1, 0.9, "is up to 0.80 wide"),
+        (0.1, 0.9, "of sensitivity by image is up to 0.80 wide"),
         (0.72, 0.8, None),
         (math.nan, math.nan, "no interval tells"),
     ],
