@@ -130,6 +130,13 @@ def _refuse_another_run(config: Config, folder: Path) -> None:
         return
     before, now = asdict(configuration.load(path)), asdict(config)
     del now["subgroups"]  # of the report alone
+    if config.images is not None and before["images"] is not None:
+        for name in (
+            "images",
+            "labels",
+            "boxes",
+        ):  # where they lie; ``_claim`` knows what they hold
+            del now[name]
     changed = [
         f"`{name}` was {before[name]}, now {now[name]}" for name in now if before[name] != now[name]
     ]

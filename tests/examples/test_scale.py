@@ -408,6 +408,29 @@ def test_help_under_torchrun_is_told_once_and_is_no_failure(tmp_path):
     assert "Traceback" not in output
 
 
+def test_your_own_images_may_lie_elsewhere_when_a_run_goes_on(finished, tmp_path, monkeypatch):
+    mine = tmp_path / "mine"
+    shutil.copytree(finished / PHANTOM, mine)
+    config = dataclasses.replace(TINY, images=str(mine), epochs=1)
+    study.run(config, tmp_path / "run")
+    state = tmp_path / "run/seed0/se_resnet_small/state.safetensors"
+    before = state.stat().st_mtime_ns
+    monkeypatch.chdir(tmp_path)
+    study.run(dataclasses.replace(config, images="mine"), tmp_path / "run")
+    mine.rename(tmp_path / "moved")
+    moved = dataclasses.replace(config, images="moved", labels="moved/labels.csv")
+    study.run(moved, tmp_path / "run")
+    assert state.stat().st_mtime_ns == before  # nothing was trained again
+    shutil.rmtree(tmp_path / "moved" / "SYN-0001")
+    lines = (tmp_path / "moved/labels.csv").read_text().splitlines()
+    kept = [line for line in lines if "SYN-0001" not in line]
+    (tmp_path / "moved/labels.csv").write_text("\n".join(kept) + "\n")
+    with pytest.raises(ValueError, match="have changed since the run"):
+        study.run(moved, tmp_path / "run")
+    with pytest.raises(ValueError, match="other choices: `images` was moved, now None"):
+        study.run(dataclasses.replace(config, images=None), tmp_path / "run")
+
+
 def test_a_copied_run_goes_on(finished, tmp_path, monkeypatch):
     shutil.copytree(finished, tmp_path / "copy", copy_function=shutil.copy)  # with times of its own
     paths = [f / "seed0/se_resnet_small/state.safetensors" for f in (finished, tmp_path / "copy")]
