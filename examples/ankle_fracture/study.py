@@ -16,7 +16,7 @@ from examples.ankle_fracture.comparisons import compare
 from examples.ankle_fracture.config import Config
 from examples.ankle_fracture.contestant import compete
 from examples.ankle_fracture.decision import levels
-from examples.ankle_fracture.evaluation import report_of, write_roc
+from examples.ankle_fracture.evaluation import report_of, without_intervals, write_roc
 from examples.ankle_fracture.findings import Findings, Replicate
 from examples.ankle_fracture.items import Items, items_of
 from examples.ankle_fracture.other_run import read_run
@@ -120,6 +120,7 @@ def _replicate(
     images = Items(cohort.test, Protocol.sound(), training=False, seed=seed)
     cases = levels(pixels, images, config)["image"]
     baseline = report_of(cases, cohort.class_names)
+    baseline = baseline if config.inference else without_intervals(baseline)
     print(f"\nLogistic regression on the same pixels\n{baseline}", flush=True)
     return Replicate(seed, cohort, items, results, pixels, baseline)
 

@@ -134,6 +134,11 @@ def _repetitions(findings: Findings) -> Iterator[str]:
 
 
 def _protocol(config: Config) -> Iterator[str]:
+    if config.calibrate and config.checkpoint == "best":
+        yield (
+            "The same validation images chose epoch, calibration and thresholds: on them these "
+            "look better than they are. The test images chose nothing."
+        )
     if config.copies:
         yield (
             f"Validation and test hold {config.copies} altered copies of each image, and image "

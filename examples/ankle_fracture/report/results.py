@@ -83,11 +83,13 @@ def _table(findings: Findings, level: str, rule: str, by_title: dict[str, Level]
     if thresholds:
         rows.append(("threshold", *map(html.number, thresholds)))
     point = next(iter(findings.first.results.values())).decision.points.get(level, {}).get(rule)
-    chosen = "Chosen on validation, applied once. " if isinstance(point, OperatingPoint) else ""
+    chosen = ""
+    if isinstance(point, OperatingPoint):
+        chosen = "The networks' thresholds were chosen on validation, and applied once. "
     intervals = (
         "95 % intervals with patients as clusters."
         if findings.config.inference
-        else "This protocol gives its networks no intervals."
+        else "This protocol gives no intervals."
     )
     caption = f"By {level}, operating point: {rule}. {chosen}{intervals}"
     return html.table(("metric", *reports), rows, caption=caption)
