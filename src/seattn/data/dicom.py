@@ -179,7 +179,8 @@ def check_units(units: str, window: object) -> tuple[float, float] | None:
         center, width = math.nan, math.nan
     if not math.isfinite(center) or not 1 <= width < math.inf:
         raise ValueError(
-            f"`window` (={window!r}) must be a (center, width) in modality units, width 1 or more."
+            f"`window` (={window!r}) must be a (center, width) in modality units, width 1 or more; "
+            "without it the file's own window is taken."
         )
     return center, width
 

@@ -58,7 +58,11 @@ def join_labels(
     unknown = [entry.name for place, entry in entries.items() if place not in known]
     if unknown:
         where = "" if redact_paths else f" of {root}"
-        raise LabelError(name, _STAGE, f"{_some(unknown)} not in the index{where}")
+        reason = (
+            f"{_some(unknown)} not in the index{where}; a path is absolute or relative to the "
+            "folder of the index, with the file's ending"
+        )
+        raise LabelError(name, _STAGE, reason)
     unlabelled = {
         row.path: f"row {i}" if redact_paths else row.path
         for i, row in enumerate(rows)
