@@ -166,6 +166,12 @@ def test_squeeze_excite_is_timms():
     assert relative_error(ours(x), theirs(x)) < 1e-6
 
 
+def test_timms_own_se_resnet18_rounds_the_hidden_width():
+    with torch.device("meta"):
+        theirs, ours = timm.create_model("seresnet18"), create_model("se_resnet18")
+    assert [n.layer1[0].se.fc1.out_channels for n in (theirs, ours)] == [8, 64 // 16]
+
+
 @torch.inference_mode()
 def test_released_se_resnet18_shares_our_convolutions_and_gates():
     """The released block rectifies once more, before the gate; without that it is ours."""

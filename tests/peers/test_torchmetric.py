@@ -1,6 +1,7 @@
 """Our metrics in torchmetrics' loops: the same numbers as the functions, and as its own."""
 
 import copy
+import math
 import pickle
 import sys
 
@@ -37,6 +38,17 @@ def test_the_numbers_are_ours_and_torchmetrics(scores, size):
     assert value.item() == roc_auc(y_true=Y, y_score=single)
     peer = fed(torchmetrics.classification.BinaryAUROC(thresholds=None), scores, size).compute()
     assert value.item() == pytest.approx(peer.item(), abs=1e-6)
+
+
+def test_one_class_and_nan_have_an_area_there_and_none_here():
+    peer = torchmetrics.classification.BinaryAUROC(thresholds=None)
+    with pytest.warns(UserWarning, match="No negative samples"):
+        assert peer(torch.tensor([0.2, 0.7, 0.3]), torch.tensor([1, 1, 1])) == 0
+    assert math.isnan(roc_auc(y_true=[1, 1, 1], y_score=[0.2, 0.7, 0.3]))
+    scores = [math.nan, 0.1, 0.3, 0.2]
+    assert peer(torch.tensor(scores), torch.tensor([1, 0, 1, 0])).isfinite()
+    with pytest.raises(ValueError, match="`y_score` must be finite"):
+        roc_auc(y_true=[1, 0, 1, 0], y_score=scores)
 
 
 def test_columns():
