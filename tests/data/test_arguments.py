@@ -40,7 +40,7 @@ def test_a_window_is_two_numbers(index, window):
         lambda: read_dicom(path, window=window),
         lambda: DicomDataset(index, window=window),
     ):
-        with pytest.raises(ValueError, match=r"`window` \(=.*must be a \(center, width\)"):
+        with pytest.raises(ValueError, match=r"`window` \(=.* a \(center, width\).*; without it"):
             make()
 
 

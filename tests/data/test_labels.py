@@ -105,7 +105,10 @@ def test_the_order_of_the_classes_may_be_given(index: DicomIndex) -> None:
     ("lines", "text"),
     [
         (["path,label", "a,1"], r"2 \(b, sub/c\) without a label; `missing=\"drop\"`"),
-        (["path,label", "a,1", "b,1", "sub/c,1", "d,1"], r"1 \(d\) not in the index of .*; a path is absolute or relative"),
+        (
+            ["path,label", "a,1", "b,1", "sub/c,1", "d,1"],
+            r"1 \(d\) not in the index of .*; a path is absolute or relative",
+        ),
         (["path,label", "a,1", "a,1"], "line 3 repeats the path a"),
         (["path,label", "a,1", "./a,1"], "line 3 repeats the path ./a"),
         (["path,label", "a, "], "line 2 has no path or no label"),
