@@ -1,0 +1,16 @@
+"""Batch norm, channel gate, shortcut and ReLU in two passes over memory each way. Private so far.
+
+The mean over space of ``BN(x)`` is affine in the mean of ``x``. One read of ``x`` therefore gives
+the statistics of the batch norm *and* the squeeze of the gate, and one pass applies the rest:
+
+    mean, m2 = moments(x)                                    one read
+    scale, shift = ordinary torch code on (N, C)             nothing
+    y = relu(scale * x + shift + shortcut)                   one pass
+
+``operators``: the passes as torch operators, in plain torch. ``kernels``: the same in Triton, for
+CUDA, imported at the first use. ``affine``: their gradients. ``batch_norm``: what a network uses.
+"""
+
+from seattn.ops.batch_norm import batch_norm_act
+
+__all__ = ["batch_norm_act"]

@@ -1,0 +1,141 @@
+"""Batch norm with what follows it in a residual block, in two passes over memory each way."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from seattn.ops.affine import Measured, affine_act, moments
+from seattn.ops.operators import statistics_dtype
+
+__all__ = ["batch_norm_act"]
+
+BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
+
+
+def batch_norm_act(
+    x: Tensor,
+    norm: BatchNorm,
+    *,
+    gate: Callable[[Tensor], Tensor] | None = None,
+    shortcut: Tensor | None = None,
+    shortcut_norm: BatchNorm | None = None,
+    relu: bool = True,
+) -> Tensor:
+    """Return ``relu(norm(x) * gate(mean(norm(x))) + shortcut_norm(shortcut))``.
+
+    The result and the gradients are those of the modules one after the other, up to rounding; the
+    statistics are sums in float32 (float64 of float64). The running statistics move as in the
+    module. Neither the module's ``forward`` nor its hooks run. A second derivative is an error.
+
+    Args:
+        x: ``(N, C, *spatial)``.
+        norm: The batch norm of ``x``, in training or in evaluation.
+        gate: From the squeeze ``(N, C)``, in the dtype of the norm's parameters and outside
+            autocast, to the factors ``(N, C)``.
+        shortcut: A map like ``x``.
+        shortcut_norm: The batch norm of the shortcut; None: the shortcut is added as it is.
+        relu: Whether a ReLU follows.
+
+    Returns:
+        A map like ``x`` in channels-last memory.
+
+    Raises:
+        TypeError: A norm is not one of torch's ``BatchNorm1d``, ``2d``, ``3d``.
+        ValueError: The shapes do not fit each other or the norm; a channel of the batch has one
+            value, in training; ``shortcut_norm`` without ``shortcut``.
+    """
+    _check(x, norm, "norm")
+    if shortcut is None:
+        if shortcut_norm is not None:
+            raise ValueError("`shortcut_norm` needs a `shortcut`; pass both or neither")
+    else:
+        if shortcut.shape != x.shape:
+            raise ValueError(
+                f"`shortcut` (of shape {tuple(shortcut.shape)}) must have the shape of `x`, "
+                f"{tuple(x.shape)}"
+            )
+        if shortcut_norm is not None:
+            _check(shortcut, shortcut_norm, "shortcut_norm")
+        dtype = torch.promote_types(x.dtype, shortcut.dtype)
+        x, shortcut = x.to(dtype), shortcut.to(dtype)
+    added: Measured | Tensor | None = None if shortcut is None else _rows(shortcut)
+    added_scale = None
+    with torch.autocast(x.device.type, enabled=False):
+        rows, scale, shift = _affine(_rows(x), norm, gate, alone=relu and shortcut is None)
+        if isinstance(added, Tensor) and shortcut_norm is not None:
+            added, added_scale, added_shift = _affine(added, shortcut_norm, None, alone=False)
+            shift = shift + added_shift
+        y = affine_act(rows, scale, shift, shortcut=added, shortcut_scale=added_scale, relu=relu)
+    return y.transpose(1, 2).view(x.shape)
+
+
+def _check(x: Tensor, norm: nn.Module, name: str) -> None:
+    if type(norm) not in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d):
+        raise TypeError(
+            f"`{name}` (a {type(norm).__name__}) must be BatchNorm1d, BatchNorm2d or BatchNorm3d "
+            "of torch.nn, no subclass; call any other norm as a module"
+        )
+    if x.ndim < 3 or x.shape[1] != norm.num_features:
+        raise ValueError(
+            f"`x` (of shape {tuple(x.shape)}) must be (N, C, *spatial) with the "
+            f"C = {norm.num_features} of `{name}`"
+        )
+
+
+def _rows(x: Tensor) -> Tensor:
+    return x.flatten(2).transpose(1, 2).contiguous()  # (N, P, C), a view of channels-last memory
+
+
+def _affine(
+    x: Tensor, norm: BatchNorm, gate: Callable[[Tensor], Tensor] | None, *, alone: bool
+) -> tuple[Measured | Tensor, Tensor, Tensor]:
+    """Return the map, measured if need be, and the scale and shift (N, C) of norm and gate."""
+    dtype = statistics_dtype(x)
+    source: Measured | Tensor = x
+    if norm.training or norm.running_mean is None or norm.running_var is None:
+        source = moments(x, uses_m2=True, alone=alone)
+        mean, var = _batch_statistics(source, norm, pixels=x.shape[1])
+    else:
+        mean, var = norm.running_mean, norm.running_var
+        if gate is not None:
+            source = moments(x, uses_m2=False, alone=alone)
+    weight: Tensor | None = norm.weight
+    bias: Tensor | None = norm.bias
+    # BN(x) = a x + b, and so is its mean over space
+    a = torch.rsqrt(var.to(dtype) + norm.eps)
+    a = a if weight is None else a * weight.to(dtype)
+    b = -a * mean.to(dtype)
+    b = b if bias is None else b + bias.to(dtype)
+    if gate is not None and isinstance(source, Measured):
+        squeeze = a * source.mean + b
+        excitation = gate(squeeze if weight is None else squeeze.to(weight.dtype))
+        return source, (excitation * a).to(dtype), (excitation * b).to(dtype)
+    images, _, channels = x.shape
+    return source, a.expand(images, channels), b.expand(images, channels)
+
+
+def _batch_statistics(measured: Measured, norm: BatchNorm, *, pixels: int) -> tuple[Tensor, Tensor]:
+    """Merge the moments of the images (Chan et al.) and move the running statistics."""
+    images = measured.mean.shape[0]
+    count = images * pixels
+    if count == 1:
+        raise ValueError(
+            "`x` has one value a channel, whose variance is not defined: train on more than one "
+            "image or pixel, or put a norm with running statistics into evaluation"
+        )
+    mean = measured.mean.mean(0)
+    between = (measured.mean - mean).square().sum(0) * pixels
+    m2 = measured.m2.sum(0) + between
+    if norm.training and norm.track_running_stats:
+        _move_running_statistics(norm, mean.detach(), m2.detach() / (count - 1))
+    return mean, m2 / count
+
+
+@torch.no_grad()
+def _move_running_statistics(norm: BatchNorm, mean: Tensor, unbiased_var: Tensor) -> None:
+    batches = norm.get_buffer("num_batches_tracked").add_(1).to(mean.dtype)
+    new = 1 / batches if norm.momentum is None else norm.momentum  # None: cumulative
+    for name, value in (("running_mean", mean), ("running_var", unbiased_var)):
+        running = norm.get_buffer(name)
+        running.copy_(running.to(value.dtype) * (1 - new) + value * new)
