@@ -6,7 +6,7 @@ import torch
 from hypothesis import assume, given
 from torch import nn
 
-from seattn.ops import batch_norm_act
+from seattn.ops import affine, batch_norm_act, operators, reference
 from tests.ops.plain import Tail, assert_equal, both, maps, results
 from tests.strategies import feature_maps
 
@@ -175,14 +175,57 @@ def test_without_gradients_and_in_inference_mode():
             torch.testing.assert_close(tail(x, added), expected, rtol=0, atol=1e-12)
 
 
-def test_nan_is_not_hidden_by_the_relu():
+@pytest.mark.parametrize("shortcut", ["map", None])
+@pytest.mark.parametrize("gate", ["se", None])
+def test_nan_passes_the_relu_in_both_directions(gate, shortcut):
     x, added, grad = maps(2, 6, 3, 4)
     x[0, 1, 2, 3] = added[0, 1, 0, 0] = torch.nan
-    for shortcut in ("map", None):
-        fused, expected = both(Tail(x, shortcut=shortcut).eval(), x, added, grad)
-        assert fused["y"].isnan().any()
-        for name, value in expected.items():
-            assert torch.equal(fused[name].isnan(), value.isnan()), name
+    fused, expected = both(Tail(x, gate=gate, shortcut=shortcut).eval(), x, added, grad)
+    assert fused["y"].isnan().any()
+    for name, value in expected.items():
+        torch.testing.assert_close(fused[name], value, rtol=0, atol=1e-12, equal_nan=True)
+
+
+def test_operators_get_contiguous_tensors_alone(monkeypatch):
+    """The kernels know no strides; plain torch would take any and hide a mistake."""
+    seen = set()
+
+    def strict(name, operator):
+        def run(*args):
+            seen.add(name)
+            assert all(a.is_contiguous() for a in args if isinstance(a, torch.Tensor)), name
+            return operator(*args)
+
+        return run
+
+    for name in operators.__all__:
+        monkeypatch.setattr(affine.operators, name, strict(name, getattr(operators, name)))
+    for shortcut in SHORTCUTS:
+        for gate in GATES:
+            for training in (True, False):
+                for strides in GRADIENTS.values():
+                    x, added, grad = maps(2, 6, 3, 4)
+                    tail = Tail(x, shortcut=shortcut, gate=gate).train(training)
+                    tail.fused = True
+                    results(tail, strides(x), strides(added), strides(grad))
+    assert seen == set(operators.__all__)
+
+
+def test_no_mask_is_written_where_nobody_asks_for_gradients(monkeypatch):
+    asked = []
+
+    def spy(*args):
+        asked.append(args[-1])
+        return reference.affine_act(*args)
+
+    monkeypatch.setattr(affine.operators, "affine_act", spy)
+    x, added, _ = maps(2, 6, 3, 4)
+    tail = Tail(x).eval()
+    tail.fused = True
+    tail(x, added)
+    with torch.no_grad():
+        tail(x, added)
+    assert asked == [True, False]
 
 
 def test_second_derivative_is_an_error():

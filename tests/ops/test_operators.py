@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seattn.ops import affine, operators
+from seattn.ops import affine, operators, reference
 
 DTYPES = [torch.float64, torch.float32, torch.bfloat16, torch.float16]
 
@@ -15,7 +15,7 @@ def arguments(dtype=torch.float32, shape=(2, 5, 11)):
     torch.manual_seed(0)
     tall = [torch.randn(shape).to(dtype) for _ in range(3)]
     vectors = [
-        torch.randn(shape[0], shape[2], dtype=operators.statistics_dtype(tall[0])) for _ in range(4)
+        torch.randn(shape[0], shape[2], dtype=reference.statistics_dtype(tall[0])) for _ in range(4)
     ]
     mask = operators.affine_act(tall[0], *vectors[:2], tall[1], None, True, True)[1]
     return *tall, *vectors, mask
@@ -54,7 +54,7 @@ def test_results_are_contiguous_and_of_the_dtype_of_the_map_or_of_its_sums(dtype
             if result.ndim == 3 and result.dtype != torch.uint8:
                 assert result.dtype == dtype
             if result.ndim == 2:
-                assert result.dtype == operators.statistics_dtype(args[0])
+                assert result.dtype == reference.statistics_dtype(args[0])
 
 
 @given(st.integers(1, 3), st.integers(1, 5), st.integers(1, 19))

@@ -7,8 +7,8 @@ the statistics of the batch norm *and* the squeeze of the gate, and one pass app
     scale, shift = ordinary torch code on (N, C)             nothing
     y = relu(scale * x + shift + shortcut)                   one pass
 
-``operators``: the passes as torch operators, in plain torch. ``kernels``: the same in Triton, for
-CUDA, imported at the first use. ``affine``: their gradients. ``batch_norm``: what a network uses.
+``reference``: the passes in plain torch. ``kernels``: the same in Triton, for CUDA. ``operators``:
+both as torch operators. ``affine``: their gradients. ``batch_norm``: what a network uses.
 """
 
 from seattn.ops.batch_norm import batch_norm_act

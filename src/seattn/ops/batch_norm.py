@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from seattn.ops.affine import Measured, affine_act, moments
-from seattn.ops.operators import statistics_dtype
+from seattn.ops.reference import statistics_dtype
 
 __all__ = ["batch_norm_act"]
 
@@ -128,7 +128,7 @@ def _batch_statistics(measured: Measured, norm: BatchNorm, *, pixels: int) -> tu
     between = (measured.mean - mean).square().sum(0) * pixels
     m2 = measured.m2.sum(0) + between
     if norm.training and norm.track_running_stats:
-        _move_running_statistics(norm, mean.detach(), m2.detach() / (count - 1))
+        _move_running_statistics(norm, mean, m2 / (count - 1))
     return mean, m2 / count
 
 
