@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 TRITON = importlib.util.find_spec("triton")
 pytestmark = pytest.mark.skipif(TRITON is None, reason="Triton is not installed")
@@ -38,7 +39,12 @@ def version(package: str) -> tuple[int, ...]:
 def test_kernels_equal_plain_torch_in_the_interpreter():
     if version("triton") < (3, 7) and version("numpy") >= (2, 4):
         pytest.skip("the interpreter of Triton 3.6 does not run with NumPy 2.4")
-    assert run("interpreted.py", TRITON_INTERPRET="1") == ["360 calls"]
+    assert run("compared.py", "cpu", TRITON_INTERPRET="1") == ["360 calls"]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_kernels_equal_plain_torch_on_a_gpu():
+    assert run("compared.py", "cuda") == ["360 calls"]
 
 
 @pytest.mark.parametrize("capability", ["80", "90", "100"])

@@ -1,4 +1,5 @@
 import copy
+import sys
 
 import pytest
 import torch
@@ -44,6 +45,21 @@ def test_operators_keep_the_rules_of_torch(dtype):
     """Schema, shapes for the compiler, and the compiler itself, with sizes fixed and free."""
     for operator, args in calls(dtype):
         torch.library.opcheck(operator, args)
+
+
+@pytest.mark.parametrize("name", operators.__all__)
+def test_cuda_has_a_kernel_of_its_own(name):
+    assert torch._C._dispatch_has_kernel_for_dispatch_key(f"seattn::{name}", "CUDA")
+
+
+@pytest.mark.parametrize(("dtype", "triton"), [(torch.float64, object()), (torch.float32, None)])
+def test_float64_and_all_without_triton_run_in_plain_torch_on_cuda(dtype, triton, monkeypatch):
+    monkeypatch.setattr(operators.importlib.util, "find_spec", lambda name: triton)
+    monkeypatch.setitem(sys.modules, "seattn.ops.kernels", None)  # importing it is an error
+    for operator, args in calls(dtype):
+        name = operator._name
+        got = operators.run_on_cuda(name)(*args)
+        torch.testing.assert_close(got, getattr(reference, name)(*args), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

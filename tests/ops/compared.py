@@ -1,6 +1,7 @@
-"""Compares the Triton kernels with plain torch on CPU tensors, in Triton's interpreter.
+"""Compares the Triton kernels with plain torch: ``python tests/ops/compared.py DEVICE``.
 
-A program of its own: ``TRITON_INTERPRET=1`` must be set before Triton is imported.
+On ``cuda`` as they are, on ``cpu`` in Triton's interpreter. A program of its own, as
+``TRITON_INTERPRET=1`` must be set before Triton is imported.
 """
 
 import itertools
@@ -49,14 +50,15 @@ def compare(name, args, tolerance):
         torch.testing.assert_close(one, right, rtol=0, atol=bound, equal_nan=True)
 
 
-def main():
+def main(device):
     count = 0
     for shape in SHAPES:
         for dtype, tolerance in TOLERANCES.items():
             for name, args in calls(shape, dtype):
-                compare(name, args, tolerance)
+                on_device = [a.to(device) if isinstance(a, torch.Tensor) else a for a in args]
+                compare(name, on_device, tolerance)
                 count += 1
-    far = torch.randn(1, 600, 4) + 1000
+    far = torch.randn(1, 600, 4).to(device) + 1000
     _, m2 = kernels.moments(far)
     exact = far.double().var(1, correction=0) * 600
     assert ((m2 - exact).abs() / exact).max() < 1e-3, "the statistics are not centred"
@@ -64,4 +66,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])
