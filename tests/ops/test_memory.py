@@ -1,6 +1,8 @@
+import pytest
 import torch
 
-from tests.ops.plain import Tail, maps
+from seattn.ops import affine, reference
+from tests.ops.plain import Tail, maps, results
 
 
 def saved_values(tail, x, added):
@@ -32,3 +34,19 @@ def test_beside_its_input_the_inner_norm_keeps_vectors_alone():
     tail = Tail(x.requires_grad_(), gate=None, shortcut=None)
     tail.fused = True
     assert saved_values(tail, x, x) < 0.03
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_apply_pass_of_a_frozen_norm_does_not_read_x(training, monkeypatch):
+    slopes = []
+
+    def spy(*args):
+        slopes.append(args[4])
+        return reference.affine_act_apply(*args)
+
+    monkeypatch.setattr(affine.operators, "affine_act_apply", spy)
+    x, added, grad = maps(2, 6, 3, 4)
+    tail = Tail(x).train(training)
+    tail.fused = True
+    results(tail, x, added, grad)
+    assert [slope is not None for slope in slopes] == [training]

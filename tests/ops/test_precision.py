@@ -107,3 +107,17 @@ def test_autocast_changes_nothing():
     inside = results(Autocast(tail, torch.bfloat16), x, added, grad)
     inside = {name.replace("tail.", ""): value for name, value in inside.items()}
     assert_equal(inside, results(tail, x, added, grad), 0)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_norm_in_bfloat16_computes_in_float32(training):
+    x = torch.randn(4, 64, 5, 5).bfloat16()
+    norm = nn.BatchNorm2d(64, eps=0.01).bfloat16().train(training)
+    norm.running_mean.normal_()
+    norm.running_var.uniform_(0.1, 2)
+    exact = copy.deepcopy(norm).double()
+    y, expected = batch_norm_act(x, norm), exact(x.double()).relu()
+    # Rounded once: but for ties, the nearest bfloat16.
+    pairs = [(y, expected), *zip(norm.buffers(), exact.buffers(), strict=True)]
+    for got, value in pairs:
+        assert (got == value.to(got.dtype)).double().mean() > 0.99
