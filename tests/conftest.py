@@ -15,7 +15,7 @@ hypothesis.settings.load_profile("seattn")
 # Beside other workers each has one thread, and so have the processes that its tests start.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"
-torch.set_num_threads(min(int(os.environ.get("OMP_NUM_THREADS", 2)), os.cpu_count() or 1))
+torch.set_num_threads(min(int(os.environ.get("OMP_NUM_THREADS", "2")), os.cpu_count() or 1))
 
 
 @pytest.fixture(autouse=True)
