@@ -114,6 +114,12 @@ def join() -> Iterator[Processes]:
         return
     dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     rank, local_rank = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
+    waiting = dist.new_group(backend="gloo", timeout=PATIENCE)
+    try:
+        yield Processes(rank, size, local_rank, waiting)
+    except SystemExit as end:
+        if not end.code:
+            dist.destroy_process_group()
+        raise
     # Not destroyed after an error: this process ends, and the end is what the others notice.
-    yield Processes(rank, size, local_rank, dist.new_group(backend="gloo", timeout=PATIENCE))
     dist.destroy_process_group()
