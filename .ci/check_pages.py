@@ -117,7 +117,7 @@ def main(root: Path, chromium: str) -> list[str]:
     Site.pages.extend(pages)
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Site, directory=str(root)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    with tempfile.TemporaryDirectory() as profile:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         browser = subprocess.Popen(
             [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
              f"--user-data-dir={profile}", f"http://127.0.0.1:{server.server_port}/harness"],
