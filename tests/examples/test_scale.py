@@ -107,6 +107,7 @@ def one_of_two(rank, folder):
             processes.receive()  # the first process ends without a word
         except SystemExit as stop:
             Path(folder, "stopped").write_text(str(stop.code))
+    dist.destroy_process_group()  # its threads may not outlive the interpreter
 
 
 class Pictures:
