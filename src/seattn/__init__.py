@@ -14,6 +14,7 @@ from seattn.backbones import (
     efficientnet_b3,
     efficientnet_b4,
     efficientnet_b5,
+    fused_paths,
     resnet18,
     resnet34,
     resnet50,
@@ -31,6 +32,7 @@ from seattn.backbones import (
     senet154,
 )
 from seattn.explain import GradCAM
+from seattn.ops import set_fused
 from seattn.surgery import fold_attention, insert_attention, remove_attention
 from seattn.zoo import create_model, list_models
 
@@ -51,6 +53,7 @@ __all__ = [
     "efficientnet_b5",
     "explain",
     "fold_attention",
+    "fused_paths",
     "insert_attention",
     "list_models",
     "metrics",
@@ -72,6 +75,7 @@ __all__ = [
     "se_resnext50_32x4d",
     "se_resnext101_32x4d",
     "senet154",
+    "set_fused",
     "surgery",
     "weights",
 ]

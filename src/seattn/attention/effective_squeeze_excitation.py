@@ -44,6 +44,8 @@ class EffectiveSE(nn.Module):
         True
     """
 
+    gate_reads_mean_only = True  # see `seattn.backbones.fused`
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         if channels < 1:

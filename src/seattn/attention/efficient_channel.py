@@ -49,6 +49,8 @@ class ECABlock(nn.Module):
         torch.Size([2, 256, 7, 7])
     """
 
+    gate_reads_mean_only = True  # see `seattn.backbones.fused`
+
     def __init__(
         self, channels: int, *, kernel_size: int | None = None, gamma: float = 2, beta: float = 1
     ) -> None:

@@ -46,6 +46,8 @@ class SEBlock(nn.Module):
         torch.Size([2, 64, 1])
     """
 
+    gate_reads_mean_only = True  # see `seattn.backbones.fused`
+
     def __init__(
         self, channels: int, reduction: int = 16, *, hidden_channels: int | None = None
     ) -> None:
@@ -102,6 +104,8 @@ class SqueezeExcite(nn.Module):
         >>> block(torch.randn(2, 96, 7, 7)).shape
         torch.Size([2, 96, 7, 7])
     """
+
+    gate_reads_mean_only = True  # see `seattn.backbones.fused`
 
     def __init__(
         self, channels: int, reduction: int = 4, *, hidden_channels: int | None = None

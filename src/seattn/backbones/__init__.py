@@ -11,6 +11,7 @@ from seattn.backbones.efficientnet_builders import (
     efficientnet_b5,
 )
 from seattn.backbones.features import FeatureMaps, FeatureNet
+from seattn.backbones.fused import FusedPath, fused_paths
 from seattn.backbones.param_groups import layer_decay_groups
 from seattn.backbones.resnet import ResNet
 from seattn.backbones.resnet_blocks import BasicBlock, Bottleneck
@@ -31,9 +32,10 @@ from seattn.backbones.se_resnet_builders import (
 )
 
 __all__ = [
-    "Backbone", "BasicBlock", "Bottleneck", "EfficientNet", "FeatureMaps", "FeatureNet", "ResNet",
+    "Backbone", "BasicBlock", "Bottleneck", "EfficientNet", "FeatureMaps", "FeatureNet",
+    "FusedPath", "ResNet",
     "efficientnet_b0", "efficientnet_b1", "efficientnet_b2",
-    "efficientnet_b3", "efficientnet_b4", "efficientnet_b5", "layer_decay_groups",
+    "efficientnet_b3", "efficientnet_b4", "efficientnet_b5", "fused_paths", "layer_decay_groups",
     "resnet18", "resnet34", "resnet50", "resnet101", "resnet152",
     "resnext50_32x4d", "resnext101_32x4d",
     "se_resnet18", "se_resnet34", "se_resnet50", "se_resnet101", "se_resnet152",

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from seattn.backbones.backbone import Backbone
+from seattn.backbones.fused import norm_act
 from seattn.backbones.head import make_classifier
 from seattn.backbones.layers import batch_norm, max_pool
 from seattn.backbones.resnet_blocks import BasicBlock, Bottleneck
@@ -195,7 +196,7 @@ class ResNet(Backbone):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Return the last feature map, (N, num_features, H/32, W/32) or with the small stem H/8."""
-        x = self.act1(self.bn1(self.conv1(x)))
+        x = norm_act(self.conv1(x), self.bn1, self.act1)
         x = self.maxpool(x)
         x = self.layer1(x)
         x = self.layer2(x)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from seattn.backbones.fused import norm_act, residual_sum
 from seattn.backbones.layers import batch_norm, conv
 from seattn.backbones.stage import DropPath
 
@@ -19,20 +20,36 @@ class _ResidualBlock(nn.Module, ABC):
     drop_path: DropPath
     attention_position: str
 
+    @property
     @abstractmethod
-    def residual(self, x: Tensor) -> Tensor:
-        """Return what is added to the shortcut."""
+    def last_norm(self) -> nn.Module:
+        """The batch norm behind the last convolution."""
+
+    @abstractmethod
+    def convolve(self, x: Tensor) -> Tensor:
+        """Return the residual before its last batch norm."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's output."""
         position = self.attention_position
-        residual = self.residual(self.se(x) if position == "pre" else x)
-        if position == "standard":
-            residual = self.se(residual)
-        shortcut = self.downsample(x)
-        if position == "identity":
-            shortcut = self.se(shortcut)
-        out = (shortcut + self.drop_path(residual)).relu_()  # the sum: no hook sees it
+        convolved = self.convolve(self.se(x) if position == "pre" else x)
+        out = residual_sum(
+            convolved,
+            self.last_norm,
+            attention=self.se,
+            position=position,
+            drop_path=self.drop_path,
+            source=x,
+            downsample=self.downsample,
+        )
+        if out is None:  # nothing of it ran
+            residual = self.last_norm(convolved)
+            if position == "standard":
+                residual = self.se(residual)
+            shortcut = self.downsample(x)
+            if position == "identity":
+                shortcut = self.se(shortcut)
+            out = (shortcut + self.drop_path(residual)).relu_()  # the sum: no hook sees it
         return self.se(out) if position == "post" else out
 
     def _finish(
@@ -147,10 +164,15 @@ class BasicBlock(_ResidualBlock):
             spatial_dims=spatial_dims,
         )
 
-    def residual(self, x: Tensor) -> Tensor:
-        """Return what is added to the shortcut."""
-        hidden = self.act1(self.bn1(self.conv1(x)))
-        return self.bn2(self.conv2(hidden))
+    @property
+    def last_norm(self) -> nn.Module:
+        """The batch norm behind the last convolution."""
+        return self.bn2
+
+    def convolve(self, x: Tensor) -> Tensor:
+        """Return the residual before its last batch norm."""
+        hidden = norm_act(self.conv1(x), self.bn1, self.act1)
+        return self.conv2(hidden)
 
 
 class Bottleneck(_ResidualBlock):
@@ -257,8 +279,13 @@ class Bottleneck(_ResidualBlock):
             spatial_dims=spatial_dims,
         )
 
-    def residual(self, x: Tensor) -> Tensor:
-        """Return what is added to the shortcut."""
-        reduced = self.act1(self.bn1(self.conv1(x)))
-        hidden = self.act2(self.bn2(self.conv2(reduced)))
-        return self.bn3(self.conv3(hidden))
+    @property
+    def last_norm(self) -> nn.Module:
+        """The batch norm behind the last convolution."""
+        return self.bn3
+
+    def convolve(self, x: Tensor) -> Tensor:
+        """Return the residual before its last batch norm."""
+        reduced = norm_act(self.conv1(x), self.bn1, self.act1)
+        hidden = norm_act(self.conv2(reduced), self.bn2, self.act2)
+        return self.conv3(hidden)

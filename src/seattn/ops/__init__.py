@@ -1,4 +1,4 @@
-"""Batch norm, channel gate, shortcut and ReLU in two passes over memory each way. Private so far.
+"""Batch norm, channel gate, shortcut and ReLU in two passes over memory each way.
 
 The mean over space of ``BN(x)`` is affine in the mean of ``x``. One read of ``x`` therefore gives
 the statistics of the batch norm *and* the squeeze of the gate, and one pass applies the rest:
@@ -9,8 +9,10 @@ the statistics of the batch norm *and* the squeeze of the gate, and one pass app
 
 ``reference``: the passes in plain torch. ``kernels``: the same in Triton, for CUDA. ``operators``:
 both as torch operators. ``affine``: their gradients. ``batch_norm``: what a network uses.
+``switch``: whether it may; ``self_check``: the check before its first use on a GPU.
 """
 
 from seattn.ops.batch_norm import batch_norm_act
+from seattn.ops.switch import set_fused, why_plain
 
-__all__ = ["batch_norm_act"]
+__all__ = ["batch_norm_act", "set_fused", "why_plain"]

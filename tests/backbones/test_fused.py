@@ -1,0 +1,433 @@
+"""Networks that use the fused operators; on the CPU, where these are plain torch."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+
+import seattn
+from seattn.attention import (
+    CBAMBlock,
+    ECABlock,
+    EffectiveSE,
+    SEBlock,
+    SqueezeExcite,
+    record_gates,
+)
+from seattn.backbones import BasicBlock, Bottleneck, ResNet
+from seattn.backbones.fused import fused_paths
+from seattn.ops import self_check, switch
+
+BLOCKS = [BasicBlock, Bottleneck]
+GATES = [None, SEBlock, SqueezeExcite, ECABlock, EffectiveSE]
+
+
+@pytest.fixture
+def on_cpu(monkeypatch):
+    """Let the operators run here, in float64 too."""
+    monkeypatch.setattr(switch, "_mode", "auto")
+    monkeypatch.setattr(switch, "_DEVICES", ("cuda", "cpu"))
+    monkeypatch.setattr(switch, "_why_not_ready", lambda device, dtype, mode: None)
+    monkeypatch.setitem(self_check.TOLERANCES, torch.float64, 1e-12)
+
+
+def tiny(block=Bottleneck, *, layers=(1, 2, 1, 1), dtype=torch.float64, **options):
+    """A small network whose every parameter and statistic is random, in channels-last memory."""
+    torch.manual_seed(0)
+    options = {"channels": (16, 32, 16, 24), "in_chans": 1, "num_classes": 3} | options
+    network = ResNet(block, layers, **options).to(dtype)
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.weight.uniform_(0.5, 1.5)
+                module.bias.normal_()
+                module.running_mean.normal_()
+                module.running_var.uniform_(0.5, 2)
+    spatial_dims = options.get("spatial_dims", 2)
+    return network.to(memory_format=torch.channels_last) if spatial_dims == 2 else network
+
+
+def images(*shape, seed=0, dtype=torch.float64):
+    draw = torch.Generator().manual_seed(seed)
+    x = torch.randn(*(shape or (3, 1, 45, 38)), generator=draw, dtype=dtype)
+    return x.to(memory_format=torch.channels_last) if x.ndim == 4 else x
+
+
+def step(network, x, run=None):
+    """Logits, gradients and buffers of one step of a copy."""
+    network = copy.deepcopy(network)
+    x = x.clone().requires_grad_()
+    torch.manual_seed(1)
+    logits = (run(network) if run else network)(x)
+    aims = torch.linspace(-1, 1, logits.numel(), dtype=logits.dtype)
+    (logits * aims.view_as(logits)).sum().backward()
+    found = {"logits": logits.detach(), "x": x.grad}
+    found |= {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
+    return found | dict(network.named_buffers())
+
+
+def plain_step(network, x, run=None):
+    before = seattn.set_fused("off")
+    try:
+        return step(network, x, run)
+    finally:
+        seattn.set_fused(before)
+
+
+def assert_same(network, x, run=None, tolerance=1e-10):
+    """What a step gives is what the modules give."""
+    expected = plain_step(network, x, run)
+    found = step(network, x, run)
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        bound = tolerance * max(1, float(value.abs().max()))
+        torch.testing.assert_close(found[name], value, rtol=0, atol=bound, msg=name)
+
+
+def why(network, x):
+    return {path.name: path.why_plain for path in fused_paths(network, x)}
+
+
+# ---- equal to the modules -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("attention", GATES)
+@pytest.mark.parametrize("block", BLOCKS)
+def test_logits_gradients_and_statistics_are_those_of_the_modules(
+    on_cpu, block, attention, training
+):
+    network = tiny(block, attention=attention).train(training)
+    assert set(why(network, images()).values()) == {None}
+    assert_same(network, images())
+
+
+@pytest.mark.parametrize("position", ["standard", "pre", "post", "identity"])
+@pytest.mark.parametrize("block", BLOCKS)
+def test_attention_at_any_position(on_cpu, block, position):
+    network = tiny(block, attention=SEBlock, attention_position=position)
+    reasons = set(why(network, images()).values())
+    assert reasons == (
+        {None, "the attention is on the shortcut"} if position == "identity" else {None}
+    )
+    assert_same(network, images())
+
+
+@pytest.mark.parametrize("attention", [None, SEBlock])
+def test_stochastic_depth_drops_the_same_images(on_cpu, attention):
+    network = tiny(attention=attention, drop_path_rate=0.5)
+    assert set(why(network, images()).values()) == {None}
+    assert_same(network, images())
+    assert not torch.equal(
+        plain_step(network, images())["logits"], plain_step(network.eval(), images())["logits"]
+    )
+
+
+@pytest.mark.parametrize("options", [
+    {"stem": "deep"}, {"stem": "small"}, {"output_stride": 8}, {"cardinality": 4, "base_width": 32},
+    {"stride_on": "conv1"}, {"shortcut_kernel_size": 3},
+])  # fmt: skip
+def test_options_of_the_network(on_cpu, options):
+    assert_same(tiny(attention=SEBlock, **options), images())
+
+
+def test_frozen_norms_in_training(on_cpu):
+    network = tiny(attention=SEBlock).train()
+    for name, module in network.named_modules():
+        if isinstance(module, nn.BatchNorm2d) and "layer2" not in name:
+            module.eval()
+    assert_same(network, images())
+    for parameter in network.parameters():
+        parameter.requires_grad_(parameter.ndim > 1)
+    assert_same(network, images())
+
+
+@pytest.mark.parametrize("momentum", [None, 0.3])
+def test_any_momentum(on_cpu, momentum):
+    network = tiny(attention=SEBlock)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = momentum
+    assert_same(network, images())
+
+
+def test_norms_without_running_statistics(on_cpu):
+    network = tiny(attention=SEBlock)
+    for block in network.layer2:
+        block.bn3 = nn.BatchNorm2d(128, track_running_stats=False).double()
+    assert set(why(network, images()).values()) == {None}
+    assert_same(network.eval(), images())
+
+
+def test_gradient_checkpointing(on_cpu):
+    network = tiny(attention=SEBlock, drop_path_rate=0.3)
+    network.set_grad_checkpointing(True)
+    assert_same(network, images())
+
+
+def test_a_batch_of_one_and_maps_of_one_pixel(on_cpu):
+    network = tiny(attention=SEBlock)
+    x = images(1, 1, 32, 32)
+    reasons = why(network.eval(), x)
+    assert reasons["layer4.0.bn3"] == "the batch has one value a channel"
+    assert_same(network, x)
+    with pytest.raises(ValueError, match="Expected more than 1 value per channel"):
+        network.train()(x)  # torch's own error
+
+
+@pytest.mark.parametrize("attention", GATES)
+def test_in_bfloat16_the_errors_are_no_larger_than_the_modules_own(on_cpu, attention):
+    network = tiny(attention=attention, dtype=torch.float32)
+    ratios = []
+    for seed in range(5):
+        x = images(16, 1, 64, 64, seed=seed, dtype=torch.float32)
+        exact = plain_step(copy.deepcopy(network).double(), x.double())
+        ours = errors(step(network, x, in_bfloat16), exact)
+        theirs = errors(plain_step(network, x, in_bfloat16), exact)
+        ratios += [ours[name] / theirs[name] for name in ours]
+    # One tensor's error is a matter of luck: a rounded zero opens a ReLU. Their mean is not.
+    assert torch.tensor(ratios).log().mean().exp() < 1.02
+
+
+def errors(found, exact):
+    values = {name: value for name, value in exact.items() if value.is_floating_point()}
+    return {k: float((found[k].double() - v).norm() / v.norm()) for k, v in values.items()}
+
+
+def in_bfloat16(network):
+    def run(x):
+        with torch.autocast("cpu", torch.bfloat16):
+            return network(x)
+
+    return run
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # Dynamo does
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("attention", [None, SEBlock, ECABlock])
+def test_compiles_as_one_graph(on_cpu, attention, training):
+    network = tiny(attention=attention, layers=(1, 1, 1, 1)).train(training)
+    assert_same(network, images(), compiled)
+
+
+def compiled(network):
+    torch.compiler.reset()
+    return torch.compile(network, fullgraph=True, backend="aot_eager")
+
+
+@pytest.mark.parametrize("spatial_dims", [1, 3])
+def test_maps_of_other_ranks_that_lie_channels_last(on_cpu, spatial_dims):
+    network = tiny(attention=SEBlock, spatial_dims=spatial_dims)
+    x = images(2, 1, *[35] * spatial_dims)
+    expected = plain_step(network, x)
+    # torch's convolutions return the usual memory here: lay it out as the operators want it
+    for module in network.modules():
+        if isinstance(module, (nn.Conv1d, nn.Conv3d)):
+            module.register_forward_hook(lay_channels_last)
+    assert set(why(network, x).values()) == {None}
+    found = step(network, x)
+    for name, value in expected.items():
+        torch.testing.assert_close(
+            found[name], value, rtol=0, atol=1e-9 * max(1, float(value.abs().max()))
+        )
+
+
+def lay_channels_last(module, args, output):
+    rows = output.flatten(2).transpose(1, 2).contiguous()
+    return rows.transpose(1, 2).view_as(output)
+
+
+# ---- what keeps working ---------------------------------------------------------------------
+
+
+def test_gates_and_maps_are_those_of_the_plain_network(on_cpu):
+    network, x = tiny(attention=SEBlock).eval(), images()
+    seattn.set_fused("off")
+    with record_gates(network) as expected:
+        network(x)
+    expected_map = seattn.GradCAM(network, "layer4.0.conv3")(x, target=1)
+    seattn.set_fused("auto")
+    with record_gates(network) as gates:
+        network(x)
+    assert list(gates) == list(expected)
+    for name, gate in expected.items():
+        torch.testing.assert_close(gates[name], gate, rtol=1e-12, atol=1e-12)
+    for layer in ("layer4.0.conv3", "layer4.0.bn3", "layer4", "layer4.0.se"):
+        seattn.GradCAM(network, layer)(x, target=1)
+    found = seattn.GradCAM(network, "layer4.0.conv3")(x, target=1)
+    torch.testing.assert_close(found, expected_map, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["bn1", "act1", "layer1.0.bn2", "layer1.0.act2", "layer1.0.bn3",
+                                  "layer1.0.se", "layer1.0.drop_path", "layer1.0.downsample",
+                                  "layer1.0.downsample.1"])  # fmt: skip
+@pytest.mark.parametrize("kind", ["register_forward_hook", "register_forward_pre_hook",
+                                  "register_full_backward_hook"])  # fmt: skip
+@pytest.mark.parametrize("attention", [None, SEBlock])
+def test_a_hook_on_a_module_that_would_be_left_out_fires(on_cpu, name, kind, attention):
+    network, calls = tiny(attention=attention), []
+    getattr(network.get_submodule(name), kind)(lambda *args: calls.append(name))
+    x = images().requires_grad_()
+    network(x).sum().backward()
+    assert calls == [name]
+    assert sum(reason is not None for reason in why(network, x).values()) == 1
+    assert_same(network, images())
+
+
+def test_a_hook_on_all_modules_fires(on_cpu):
+    network, seen = tiny(attention=SEBlock), set()
+    handle = nn.modules.module.register_module_forward_hook(lambda module, *_: seen.add(module))
+    try:
+        network(images())
+    finally:
+        handle.remove()
+    called = {m for m in network.modules() if not isinstance(m, nn.ModuleList)}
+    assert {type(m) for m in called - seen} <= {nn.Identity}
+
+
+class Doubled(nn.Module):
+    def forward(self, weight):
+        return 2 * weight
+
+
+def quarter(x):
+    return x / 4
+
+
+def other_norm(network):
+    network.layer1[0].bn2 = nn.InstanceNorm2d(16, affine=True).double()
+
+
+def parametrized_norm(network):
+    parametrize.register_parametrization(network.layer1[0].bn2, "weight", Doubled())
+
+
+def other_forward(network):
+    network.layer1[0].bn2.forward = quarter
+
+
+def other_activation(network):
+    network.layer1[0].act2 = nn.SiLU()
+
+
+@pytest.mark.parametrize("change", [other_norm, parametrized_norm, other_forward, other_activation])
+def test_modules_that_the_operators_do_not_stand_for_run(on_cpu, change):
+    network = tiny(attention=SEBlock)
+    change(network)
+    reasons = why(network, images())
+    assert [name for name, reason in reasons.items() if reason] == ["layer1.0.bn2"]
+    if change is not other_forward:  # whose copy calls the original's
+        assert_same(network, images())
+    found = network.eval()(images())
+    seattn.set_fused("off")
+    torch.testing.assert_close(found, network(images()))
+    seattn.set_fused("auto")
+
+
+class MaxGate(SEBlock):
+    """Reads more than the mean, and says nothing about it."""
+
+    def gate(self, x):
+        return x.amax((2, 3), keepdim=True).sigmoid()
+
+
+@pytest.mark.parametrize("attention", [CBAMBlock, MaxGate])
+def test_a_gate_of_more_than_means_runs_as_a_module(on_cpu, attention):
+    network = tiny(attention=attention)
+    reasons = {reason for name, reason in why(network, images()).items() if name.endswith("bn3")}
+    assert reasons == {f"the gate of {attention.__name__} may read more than the channels' means"}
+    assert_same(network, images())
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # of the checks of shapes
+def test_export_fx_and_torch_func_see_the_plain_network(on_cpu):
+    network, x = tiny(attention=SEBlock).eval(), images()
+    exported = torch.export.export(network, (x,))
+    assert "seattn" not in exported.graph_module.code
+    modules = [node.target for node in torch.fx.symbolic_trace(network).graph.nodes]
+    assert {"bn1", "act1", "layer1.0.bn3", "layer2.1.bn3"} <= set(modules)
+    traced = torch.jit.trace(network, x)
+    assert "seattn::" not in str(traced.inlined_graph)
+    expected = network(x)
+    batched = torch.func.vmap(network)(x[:, None])[:, 0]
+    torch.testing.assert_close(batched, expected)
+    _, tangent = torch.func.jvp(network, (x,), (torch.ones_like(x),))
+    assert tangent.shape == expected.shape
+    with torch.autograd.forward_ad.dual_level():
+        dual = torch.autograd.forward_ad.make_dual(x, torch.ones_like(x))
+        torch.testing.assert_close(
+            torch.autograd.forward_ad.unpack_dual(network(dual)).tangent, tangent
+        )
+
+
+def test_state_dicts_and_copies_are_untouched_by_the_switch(on_cpu):
+    network = tiny(attention=SEBlock)
+    keys = list(network.state_dict())
+    network(images())
+    assert list(network.state_dict()) == keys
+    assert list(copy.deepcopy(network).state_dict()) == keys
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_maps_in_the_usual_memory_run_plain(on_cpu, layout):
+    network = tiny(in_chans=3).to(memory_format=torch.contiguous_format)
+    x = images(3, 3, 45, 38).contiguous(memory_format=layout)
+    reasons = set(why(network, x).values())
+    if layout is torch.contiguous_format:
+        assert reasons == {"the input is not in channels-last memory"}
+    assert_same(network, x)
+
+
+def test_another_number_of_channels_runs_plain(on_cpu):
+    network = tiny(channels=(16, 20, 16, 16))
+    reasons = why(network, images())
+    assert reasons["layer2.0.bn1"] == "the number of channels (=20) is no multiple of 8"
+    assert reasons["layer2.0.bn3"] is None
+    assert_same(network, images())
+
+
+def test_an_empty_batch_runs_plain(on_cpu):
+    network = tiny(attention=SEBlock).eval()
+    assert None not in why(network, images(0, 1, 40, 40)).values()
+    assert network(images(0, 1, 40, 40)).shape == (0, 3)
+
+
+# ---- fused_paths ----------------------------------------------------------------------------
+
+
+def test_asking_for_the_paths_moves_nothing():
+    network = tiny(attention=SEBlock, drop_path_rate=0.5).train()
+    state, x = copy.deepcopy(network.state_dict()), images()
+    random = torch.get_rng_state()
+    paths = fused_paths(network, x)
+    assert torch.equal(torch.get_rng_state(), random)
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, state[name])
+    assert [path.name for path in paths][:4] == [
+        "bn1",
+        "layer1.0.bn1",
+        "layer1.0.bn2",
+        "layer1.0.bn3",
+    ]
+    assert str(paths[0]) == "bn1: plain, the input is on cpu; the kernels are for cuda"
+
+
+def test_paths_of_a_compiled_network_and_of_one_inside_another(on_cpu):
+    network = tiny(layers=(1, 1, 1, 1))
+    names = [path.name for path in fused_paths(network, images())]
+    assert [path.name for path in fused_paths(torch.compile(network), images())] == names
+    inside = fused_paths(nn.Sequential(network), images())
+    assert [path.name for path in inside] == [f"0.{name}" for name in names]
+    assert all(str(path) == f"{path.name}: fused" for path in inside)
+
+
+def test_the_switch_turns_it_off(on_cpu):
+    network = tiny()
+    before = seattn.set_fused("off")
+    try:
+        assert set(why(network, images()).values()) == {"set_fused('off') was called"}
+    finally:
+        seattn.set_fused(before)
+    assert set(why(network, images()).values()) == {None}
