@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from torch import nn
+from torch import distributed, nn
 from torch.nn.utils import parametrize
 
 import seattn
@@ -360,6 +360,38 @@ def test_export_fx_and_torch_func_see_the_plain_network(on_cpu):
         torch.testing.assert_close(
             torch.autograd.forward_ad.unpack_dual(network(dual)).tangent, tangent
         )
+
+
+def test_distributed_data_parallel_gives_the_gradients_of_the_modules(tmp_path):
+    torch.multiprocessing.spawn(one_of_two, (str(tmp_path),), nprocs=2)
+    found = [torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1)]
+    for each in found:
+        for name, gradient in each["plain"].items():
+            torch.testing.assert_close(each["fused"][name], gradient, rtol=0, atol=1e-9)
+            assert torch.equal(each["fused"][name], found[0]["fused"][name])
+
+
+def one_of_two(rank, folder):
+    """Save one step's gradients under DistributedDataParallel, fused and plain."""
+    torch.set_num_threads(1)
+    switch._DEVICES, switch._why_not_ready = ("cpu",), nothing
+    self_check.TOLERANCES[torch.float64] = 1e-12
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2
+    )
+    x, found = images(3, 1, 40, 40, seed=rank), {}
+    for name, mode in (("fused", "auto"), ("plain", "off")):
+        seattn.set_fused(mode)
+        network = tiny(attention=SEBlock)
+        wrapped = nn.parallel.DistributedDataParallel(network)
+        wrapped(x).square().sum().backward()
+        found[name] = {key: p.grad for key, p in network.named_parameters()}
+    torch.save(found, f"{folder}/{rank}.pt")
+    distributed.destroy_process_group()
+
+
+def nothing(device, dtype, mode):
+    """Nothing is in the way."""
 
 
 def test_state_dicts_and_copies_are_untouched_by_the_switch(on_cpu):

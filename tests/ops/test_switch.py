@@ -10,7 +10,8 @@ from torch import nn
 
 import seattn
 from seattn.backbones.fused import norm_act
-from seattn.ops import operators, self_check, switch, why_plain
+from seattn.ops import operators, self_check, switch
+from seattn.ops.switch import why_plain
 
 RECORD = Path(__file__).parents[2] / "benchmarks/results/fused_correctness.jsonl"
 CARD = (9, 0)

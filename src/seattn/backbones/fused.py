@@ -1,7 +1,7 @@
 """Where a network's modules may be computed together by `seattn.ops`, and which were.
 
 A module is left out of its own computation only if nobody could tell: of exactly the class that
-the operators stand for, without hooks, and on a map of `seattn.ops.why_plain`.
+the operators stand for, without hooks, and on a map of `seattn.ops.switch.why_plain`.
 """
 
 import copy
@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn.modules import module as torch_modules
 
 from seattn.backbones.stage import DropPath
-from seattn.ops import batch_norm_act, why_plain
+from seattn.ops import batch_norm_act
+from seattn.ops.switch import why_plain
 
 __all__ = ["FusedPath", "fused_paths", "norm_act", "residual_sum"]
 
@@ -191,7 +192,7 @@ def fused_paths(model: nn.Module, x: Tensor) -> list[FusedPath]:
 
     Args:
         model: One of our networks, or a network that contains one; compiled or not.
-        x: An input of it.
+        x: An input of it, ``(N, in_chans, *spatial)``.
 
     Returns:
         The paths in the order of the computation. Batch norms that have no fused form are not

@@ -13,6 +13,6 @@ both as torch operators. ``affine``: their gradients. ``batch_norm``: what a net
 """
 
 from seattn.ops.batch_norm import batch_norm_act
-from seattn.ops.switch import set_fused, why_plain
+from seattn.ops.switch import set_fused
 
-__all__ = ["batch_norm_act", "set_fused", "why_plain"]
+__all__ = ["batch_norm_act", "set_fused"]
