@@ -23,10 +23,20 @@ _NORMS = {3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
 
 @dataclass(frozen=True)
 class FusedPath:
-    """How a batch norm and what follows it were computed."""
+    """How a batch norm and what follows it were computed.
 
-    name: str  # of the batch norm
-    why_plain: str | None  # None: fused
+    Args:
+        name: Of the batch norm.
+        why_plain: Why its modules ran; None: they did not, it was fused.
+
+    Examples:
+        >>> from seattn.backbones import FusedPath
+        >>> print(FusedPath("layer1.0.bn3", why_plain=None))
+        layer1.0.bn3: fused
+    """
+
+    name: str
+    why_plain: str | None
 
     def __str__(self) -> str:
         """Return one line."""

@@ -34,7 +34,7 @@ def batch_norm_act(
         norm: The batch norm of ``x``, in training or in evaluation.
         gate: From the squeeze ``(N, C)``, in the dtype of the norm's parameters and outside
             autocast, to the factors ``(N, C)``.
-        shortcut: A map like ``x``.
+        shortcut: A map of the shape of ``x``, ``(N, C, *spatial)``.
         shortcut_norm: The batch norm of the shortcut; None: the shortcut is added as it is.
         relu: Whether a ReLU follows.
 
