@@ -16,21 +16,21 @@ from seattn.attention import (
     SqueezeExcite,
     record_gates,
 )
-from seattn.backbones import BasicBlock, Bottleneck, ResNet
-from seattn.backbones.fused import fused_paths
-from seattn.ops import self_check, switch
+from seattn.backbones import BasicBlock, Bottleneck, ResNet, fused_paths
+from tests.backbones.fusing import (
+    assert_same,
+    compiled,
+    errors,
+    images,
+    in_bfloat16,
+    open_here,
+    plain_step,
+    step,
+    why,
+)
 
 BLOCKS = [BasicBlock, Bottleneck]
 GATES = [None, SEBlock, SqueezeExcite, ECABlock, EffectiveSE]
-
-
-@pytest.fixture
-def on_cpu(monkeypatch):
-    """Let the operators run here, in float64 too."""
-    monkeypatch.setattr(switch, "_mode", "auto")
-    monkeypatch.setattr(switch, "_DEVICES", ("cuda", "cpu"))
-    monkeypatch.setattr(switch, "_why_not_ready", lambda device, dtype, mode: None)
-    monkeypatch.setitem(self_check.TOLERANCES, torch.float64, 1e-12)
 
 
 def tiny(block=Bottleneck, *, layers=(1, 2, 1, 1), dtype=torch.float64, **options):
@@ -47,47 +47,6 @@ def tiny(block=Bottleneck, *, layers=(1, 2, 1, 1), dtype=torch.float64, **option
                 module.running_var.uniform_(0.5, 2)
     spatial_dims = options.get("spatial_dims", 2)
     return network.to(memory_format=torch.channels_last) if spatial_dims == 2 else network
-
-
-def images(*shape, seed=0, dtype=torch.float64):
-    draw = torch.Generator().manual_seed(seed)
-    x = torch.randn(*(shape or (3, 1, 45, 38)), generator=draw, dtype=dtype)
-    return x.to(memory_format=torch.channels_last) if x.ndim == 4 else x
-
-
-def step(network, x, run=None):
-    """Logits, gradients and buffers of one step of a copy."""
-    network = copy.deepcopy(network)
-    x = x.clone().requires_grad_()
-    torch.manual_seed(1)
-    logits = (run(network) if run else network)(x)
-    aims = torch.linspace(-1, 1, logits.numel(), dtype=logits.dtype)
-    (logits * aims.view_as(logits)).sum().backward()
-    found = {"logits": logits.detach(), "x": x.grad}
-    found |= {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
-    return found | dict(network.named_buffers())
-
-
-def plain_step(network, x, run=None):
-    before = seattn.set_fused("off")
-    try:
-        return step(network, x, run)
-    finally:
-        seattn.set_fused(before)
-
-
-def assert_same(network, x, run=None, tolerance=1e-10):
-    """What a step gives is what the modules give."""
-    expected = plain_step(network, x, run)
-    found = step(network, x, run)
-    assert found.keys() == expected.keys()
-    for name, value in expected.items():
-        bound = tolerance * max(1, float(value.abs().max()))
-        torch.testing.assert_close(found[name], value, rtol=0, atol=bound, msg=name)
-
-
-def why(network, x):
-    return {path.name: path.why_plain for path in fused_paths(network, x)}
 
 
 # ---- equal to the modules -------------------------------------------------------------------
@@ -191,30 +150,12 @@ def test_in_bfloat16_the_errors_are_no_larger_than_the_modules_own(on_cpu, atten
     assert torch.tensor(ratios).log().mean().exp() < 1.02
 
 
-def errors(found, exact):
-    values = {name: value for name, value in exact.items() if value.is_floating_point()}
-    return {k: float((found[k].double() - v).norm() / v.norm()) for k, v in values.items()}
-
-
-def in_bfloat16(network):
-    def run(x):
-        with torch.autocast("cpu", torch.bfloat16):
-            return network(x)
-
-    return run
-
-
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # Dynamo does
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("attention", [None, SEBlock, ECABlock])
 def test_compiles_as_one_graph(on_cpu, attention, training):
     network = tiny(attention=attention, layers=(1, 1, 1, 1)).train(training)
     assert_same(network, images(), compiled)
-
-
-def compiled(network):
-    torch.compiler.reset()
-    return torch.compile(network, fullgraph=True, backend="aot_eager")
 
 
 @pytest.mark.parametrize("spatial_dims", [1, 3])
@@ -309,7 +250,14 @@ def other_forward(network):
 
 
 def other_activation(network):
+    network.layer1[0].act2 = nn.GELU()
+
+
+def test_silu_in_a_resnet_is_fused(on_cpu):
+    network = tiny(attention=SEBlock)
     network.layer1[0].act2 = nn.SiLU()
+    assert set(why(network, images()).values()) == {None}
+    assert_same(network, images())
 
 
 @pytest.mark.parametrize("change", [other_norm, parametrized_norm, other_forward, other_activation])
@@ -324,6 +272,20 @@ def test_modules_that_the_operators_do_not_stand_for_run(on_cpu, change):
     seattn.set_fused("off")
     torch.testing.assert_close(found, network(images()))
     seattn.set_fused("auto")
+
+
+def test_dtypes_that_do_not_fit_are_left_to_the_modules_and_their_errors(on_cpu):
+    network = tiny(attention=SEBlock)
+    network.layer1[0].se.float()
+    network.layer2[0].bn1.bfloat16()
+    with pytest.raises(RuntimeError):
+        network(images())
+    for name, x in (("layer1.0", images(2, 16, 9, 9)), ("layer2.0", images(2, 64, 9, 9))):
+        with pytest.raises(RuntimeError):
+            network.get_submodule(name)(x)
+    network.layer1[0].se.double()
+    network.layer2[0].bn1.double()
+    assert_same(network, images())
 
 
 class MaxGate(SEBlock):
@@ -374,8 +336,7 @@ def test_distributed_data_parallel_gives_the_gradients_of_the_modules(tmp_path):
 def one_of_two(rank, folder):
     """Save one step's gradients under DistributedDataParallel, fused and plain."""
     torch.set_num_threads(1)
-    switch._DEVICES, switch._why_not_ready = ("cpu",), nothing
-    self_check.TOLERANCES[torch.float64] = 1e-12
+    open_here(pytest.MonkeyPatch())
     distributed.init_process_group(
         "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2
     )
@@ -388,10 +349,6 @@ def one_of_two(rank, folder):
         found[name] = {key: p.grad for key, p in network.named_parameters()}
     torch.save(found, f"{folder}/{rank}.pt")
     distributed.destroy_process_group()
-
-
-def nothing(device, dtype, mode):
-    """Nothing is in the way."""
 
 
 def test_state_dicts_and_copies_are_untouched_by_the_switch(on_cpu):

@@ -33,6 +33,11 @@ def calls(shape, dtype):
             yield "affine_act_reduce", (grad, x, scale, shift, given, shortcut, relu)
     for more in itertools.product((shift, None), (slope, None)):
         yield "affine_act_apply", (grad, x, scale, *more, offset)
+    yield "silu_squeeze", (x, scale, shift)
+    yield "silu_gate", (x, scale, shift, added_scale)
+    yield "silu_gate_reduce", (grad, x, scale, shift)
+    for more in (slope, None):
+        yield "silu_gate_apply", (grad, x, scale, shift, added_scale, offset, more, offset)
 
 
 def compare(name, args, tolerance):

@@ -15,7 +15,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from seattn.ops import kernels
+from seattn.ops import kernels, silu_kernels
 
 MAP, VECTOR, MASK = "*bf16", "*fp32", "*u8"
 POINTERS = {
@@ -38,12 +38,17 @@ CASES = [
     ("affine_act_apply_kernel", ["shift"], {}, 4096),
     ("affine_act_apply_kernel", ["shift", "slope"], {}, 4096),
     ("affine_act_apply_kernel", [], {}, 4096),
+    ("silu_sums_kernel", ["grad"], {}, 2048),
+    ("silu_sums_kernel", [], {}, 2048),
+    ("silu_gate_kernel", [], {}, 4096),
+    ("silu_gate_apply_kernel", ["slope"], {}, 4096),
+    ("silu_gate_apply_kernel", [], {}, 4096),
 ]
 MAPS = [(3136, 256), (49, 2048), (12544, 64)]  # pixels and channels in a ResNet-50
 
 
 def source(name, absent, flags, size, pixels, channels):
-    kernel = getattr(kernels, name)
+    kernel = getattr(silu_kernels if name.startswith("silu") else kernels, name)
     constants = {**flags, **kernels._tile(pixels, channels, size)}
     constants |= {f"{stem}_ptr": None for stem in absent}
     signature = {}

@@ -1,4 +1,5 @@
 import copy
+import itertools
 
 import hypothesis.strategies as st
 import pytest
@@ -6,7 +7,7 @@ import torch
 from hypothesis import assume, given
 from torch import nn
 
-from seattn.ops import affine, batch_norm_act, operators, reference
+from seattn.ops import affine, batch_norm_act, batch_norm_silu, operators, reference
 from tests.ops.plain import Tail, assert_equal, both, maps, results
 from tests.strategies import feature_maps
 
@@ -200,6 +201,12 @@ def test_operators_get_contiguous_tensors_alone(monkeypatch):
 
     for name in operators.__all__:
         monkeypatch.setattr(affine.operators, name, strict(name, getattr(operators, name)))
+    for gate, training, strides in itertools.product(
+        (None, torch.sigmoid), (True, False), GRADIENTS.values()
+    ):
+        x, _, grad = maps(2, 6, 3, 4)
+        leaf, norm = strides(x).requires_grad_(), nn.BatchNorm2d(6).double().train(training)
+        batch_norm_silu(leaf, norm, gate=gate).backward(strides(grad))
     for shortcut in SHORTCUTS:
         for gate in GATES:
             for training in (True, False):

@@ -38,6 +38,12 @@ def calls(dtype):
                 operators.affine_act_apply,
                 (grad, x, scale, given_shift, given_slope, offset),
             )
+    yield operators.silu_squeeze, (x, scale, shift)
+    yield operators.silu_gate, (x, scale, shift, offset)
+    yield operators.silu_gate_reduce, (grad, x, scale, shift)
+    for given_slope in (slope, None):
+        rest = (scale, shift, offset, shift, given_slope, offset)
+        yield operators.silu_gate_apply, (grad, x, *rest)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -55,7 +61,8 @@ def test_cuda_has_a_kernel_of_its_own(name):
 @pytest.mark.parametrize(("dtype", "triton"), [(torch.float64, object()), (torch.float32, None)])
 def test_float64_and_all_without_triton_run_in_plain_torch_on_cuda(dtype, triton, monkeypatch):
     monkeypatch.setattr(operators.importlib.util, "find_spec", lambda name: triton)
-    monkeypatch.setitem(sys.modules, "seattn.ops.kernels", None)  # importing it is an error
+    for kernels in ("kernels", "silu_kernels"):  # importing one is an error
+        monkeypatch.setitem(sys.modules, f"seattn.ops.{kernels}", None)
     for operator, args in calls(dtype):
         name = operator._name
         got = operators.run_on_cuda(name)(*args)

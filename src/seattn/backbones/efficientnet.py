@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from seattn.backbones.backbone import Backbone
 from seattn.backbones.efficientnet_blocks import DepthwiseSeparable, InvertedBottleneck, conv
+from seattn.backbones.fused import norm_act
 from seattn.backbones.head import make_classifier
 from seattn.backbones.stage import FeatureInfo, Stage
 
@@ -135,9 +136,9 @@ class EfficientNet(Backbone):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Return the last feature map, (N, num_features, H/32, W/32)."""
-        x = self.act1(self.bn1(self.conv_stem(x)))
+        x = norm_act(self.conv_stem(x), self.bn1, self.act1)
         x = self.blocks(x)
-        return self.act2(self.bn2(self.conv_head(x)))
+        return norm_act(self.conv_head(x), self.bn2, self.act2)
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
         """Return the patterns by which timm groups parameters, by stage or by block."""

@@ -5,6 +5,7 @@ import math
 from torch import Tensor, nn
 
 from seattn.attention import SqueezeExcite
+from seattn.backbones.fused import norm_act, norm_act_gate, norm_add
 from seattn.backbones.stage import DropPath
 
 __all__ = ["DepthwiseSeparable", "InvertedBottleneck", "conv"]
@@ -51,10 +52,11 @@ class DepthwiseSeparable(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's output."""
-        filtered = self.act1(self.bn1(self.conv_dw(x)))
-        excited = self.se(filtered)
-        projected = self.bn2(self.conv_pw(excited))
-        return x + self.drop_path(projected) if self.has_shortcut else projected
+        excited = norm_act_gate(self.conv_dw(x), self.bn1, self.act1, self.se)
+        projected = self.conv_pw(excited)
+        if self.has_shortcut:
+            return norm_add(projected, self.bn2, self.drop_path, x)
+        return self.bn2(projected)
 
 
 class InvertedBottleneck(nn.Module):
@@ -99,11 +101,12 @@ class InvertedBottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's output."""
-        expanded = self.act1(self.bn1(self.conv_pw(x)))
-        filtered = self.act2(self.bn2(self.conv_dw(expanded)))
-        excited = self.se(filtered)
-        projected = self.bn3(self.conv_pwl(excited))
-        return x + self.drop_path(projected) if self.has_shortcut else projected
+        expanded = norm_act(self.conv_pw(x), self.bn1, self.act1)
+        excited = norm_act_gate(self.conv_dw(expanded), self.bn2, self.act2, self.se)
+        projected = self.conv_pwl(excited)
+        if self.has_shortcut:
+            return norm_add(projected, self.bn3, self.drop_path, x)
+        return self.bn3(projected)
 
 
 def conv(

@@ -13,10 +13,12 @@ from torch import Tensor, nn
 from torch.nn.modules import module as torch_modules
 
 from seattn.backbones.stage import DropPath
-from seattn.ops import batch_norm_act
+from seattn.ops import batch_norm_act, batch_norm_silu
 from seattn.ops.switch import why_plain
 
-__all__ = ["FusedPath", "fused_paths", "norm_act", "residual_sum"]
+__all__ = [
+    "FusedPath", "fused_paths", "norm_act", "norm_act_gate", "norm_add", "residual_sum",
+]  # fmt: skip
 
 _NORMS = {3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
 
@@ -53,11 +55,34 @@ _watchers: list[list[tuple[nn.Module, str | None]]] = []  # calls of `fused_path
 
 def norm_act(x: Tensor, norm: nn.Module, act: nn.Module) -> Tensor:
     """Return ``act(norm(x))``."""
-    why = why_plain(x) or _why_not_norm(norm, x) or _why_not(act, nn.ReLU, "the activation")
+    kind = nn.SiLU if type(act) is nn.SiLU else nn.ReLU
+    why = why_plain(x) or _why_not_norm(norm, x) or _why_not(act, kind, "the activation")
+    if not _is_fused(norm, why):
+        out: Tensor = act(norm(x))
+        return out
+    if kind is nn.SiLU:
+        return batch_norm_silu(x, norm)  # type: ignore[arg-type]
+    return batch_norm_act(x, norm)  # type: ignore[arg-type]
+
+
+def norm_act_gate(x: Tensor, norm: nn.Module, act: nn.Module, attention: nn.Module) -> Tensor:
+    """Return ``attention(act(norm(x)))``, which is fused where the activation is SiLU."""
+    why = why_plain(x) or _why_not_norm(norm, x) or _why_not(act, nn.SiLU, "the activation")
+    why = why or _why_not_gate(attention, norm) or _why_not_left_out(attention, "the attention")
     if _is_fused(norm, why):
-        return batch_norm_act(x, norm)  # type: ignore[arg-type]
-    out: Tensor = act(norm(x))
+        return batch_norm_silu(x, norm, gate=_gate(attention, None))  # type: ignore[arg-type]
+    out: Tensor = attention(act(norm(x)))
     return out
+
+
+def norm_add(x: Tensor, norm: nn.Module, drop_path: DropPath, shortcut: Tensor) -> Tensor:
+    """Return ``shortcut + drop_path(norm(x))``."""
+    why = why_plain(x) or _why_not_norm(norm, x) or _why_not(drop_path, DropPath, "the drop path")
+    why = why or _why_not_shortcut(shortcut, x)
+    if _is_fused(norm, why):
+        gate = _gate(None, drop_path)
+        return batch_norm_act(x, norm, gate=gate, shortcut=shortcut, relu=False)  # type: ignore[arg-type]
+    return shortcut + drop_path(norm(x))
 
 
 def residual_sum(
@@ -108,15 +133,20 @@ def residual_sum(
     )
 
 
-def _gate(attention: nn.Module | None, drop_path: DropPath) -> Callable[[Tensor], Tensor] | None:
+def _gate(
+    attention: nn.Module | None, drop_path: DropPath | None
+) -> Callable[[Tensor], Tensor] | None:
     """Return the factor of a residual's channels, which stochastic depth can be part of."""
-    if attention is None and not (drop_path.training and drop_path.rate > 0):
+    if drop_path is not None and not (drop_path.training and drop_path.rate > 0):
+        drop_path = None
+    if attention is None and drop_path is None:
         return None
 
     def gate(squeeze: Tensor) -> Tensor:
-        if attention is None:
-            return drop_path(torch.ones_like(squeeze))
-        return drop_path(attention.gate(squeeze[:, :, None, None]).flatten(1))  # type: ignore[operator]
+        factor = torch.ones_like(squeeze)
+        if attention is not None:
+            factor = attention.gate(squeeze[:, :, None, None]).flatten(1)  # type: ignore[operator]
+        return factor if drop_path is None else drop_path(factor)
 
     return gate
 
@@ -151,8 +181,8 @@ def _why_not_gate(attention: nn.Module, norm: nn.Module) -> str | None:
 
 def _why_not_projection(downsample: nn.Module, x: Tensor, source: Tensor) -> str | None:
     if type(downsample) is nn.Identity:
-        if type(source) is not Tensor or source.shape != x.shape or source.device != x.device:
-            return "the shortcut is not a map like the residual"
+        if why := _why_not_shortcut(source, x):
+            return why
     elif type(downsample) is nn.Sequential and len(downsample) == 2:
         why = _why_not_norm(downsample[1], x)
         if why is not None:
@@ -160,6 +190,12 @@ def _why_not_projection(downsample: nn.Module, x: Tensor, source: Tensor) -> str
     else:
         return f"the shortcut is of class {type(downsample).__name__}"
     return _why_not_left_out(downsample, "the shortcut")
+
+
+def _why_not_shortcut(shortcut: Tensor, x: Tensor) -> str | None:
+    if type(shortcut) is not Tensor or shortcut.shape != x.shape or shortcut.device != x.device:
+        return "the shortcut is not a map like the residual"
+    return None
 
 
 def _why_not(module: nn.Module, kind: type[nn.Module], name: str) -> str | None:
@@ -206,7 +242,8 @@ def fused_paths(model: nn.Module, x: Tensor) -> list[FusedPath]:
 
     Returns:
         The paths in the order of the computation. Batch norms that have no fused form are not
-        among them: those of other libraries, of the deep stem and of EfficientNets.
+        among them: those of other libraries, of the deep stem, and in EfficientNets the last of a
+        block without shortcut.
 
     Examples:
         >>> import torch

@@ -7,12 +7,14 @@ the statistics of the batch norm *and* the squeeze of the gate, and one pass app
     scale, shift = ordinary torch code on (N, C)             nothing
     y = relu(scale * x + shift + shortcut)                   one pass
 
-``reference``: the passes in plain torch. ``kernels``: the same in Triton, for CUDA. ``operators``:
-both as torch operators. ``affine``: their gradients. ``batch_norm``: what a network uses.
+``reference``: the passes in plain torch. ``kernels``, ``silu_kernels``: the same in Triton, for
+CUDA. ``operators``: both as torch operators. ``affine``: their gradients. ``batch_norm``: what a
+residual network uses. ``silu``: the same for EfficientNets, whose activation takes a pass more.
 ``switch``: whether it may; ``self_check``: the check before its first use on a GPU.
 """
 
 from seattn.ops.batch_norm import batch_norm_act
+from seattn.ops.silu import batch_norm_silu
 from seattn.ops.switch import set_fused
 
-__all__ = ["batch_norm_act", "set_fused"]
+__all__ = ["batch_norm_act", "batch_norm_silu", "set_fused"]

@@ -58,7 +58,7 @@ def batch_norm_act(
         >>> torch.allclose(fused, block(norm(x)).relu(), atol=1e-5)
         True
     """
-    _check(x, norm, "norm")
+    check(x, norm, "norm")
     if shortcut is None:
         if shortcut_norm is not None:
             raise ValueError("`shortcut_norm` needs a `shortcut`; pass both or neither")
@@ -69,13 +69,13 @@ def batch_norm_act(
                 f"{tuple(x.shape)}"
             )
         if shortcut_norm is not None:
-            _check(shortcut, shortcut_norm, "shortcut_norm")
+            check(shortcut, shortcut_norm, "shortcut_norm")
         dtype = torch.promote_types(x.dtype, shortcut.dtype)
         x, shortcut = x.to(dtype), shortcut.to(dtype)
-    added: Measured | Tensor | None = None if shortcut is None else _rows(shortcut)
+    added: Measured | Tensor | None = None if shortcut is None else as_rows(shortcut)
     added_scale = None
     with torch.autocast(x.device.type, enabled=False):
-        rows, scale, shift = _affine(_rows(x), norm, gate, alone=relu and shortcut is None)
+        rows, scale, shift = _affine(as_rows(x), norm, gate, alone=relu and shortcut is None)
         if isinstance(added, Tensor) and shortcut_norm is not None:
             added, added_scale, added_shift = _affine(added, shortcut_norm, None, alone=False)
             shift = shift + added_shift
@@ -83,7 +83,7 @@ def batch_norm_act(
     return y.transpose(1, 2).view(x.shape)
 
 
-def _check(x: Tensor, norm: nn.Module, name: str) -> None:
+def check(x: Tensor, norm: nn.Module, name: str) -> None:
     if type(norm) not in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d):
         raise TypeError(
             f"`{name}` (a {type(norm).__name__}) must be BatchNorm1d, BatchNorm2d or BatchNorm3d "
@@ -96,7 +96,7 @@ def _check(x: Tensor, norm: nn.Module, name: str) -> None:
         )
 
 
-def _rows(x: Tensor) -> Tensor:
+def as_rows(x: Tensor) -> Tensor:
     return x.flatten(2).transpose(1, 2).contiguous()  # (N, P, C), a view of channels-last memory
 
 
@@ -106,26 +106,48 @@ def _affine(
     """Return the map, measured if need be, and the scale and shift (N, C) of norm and gate."""
     dtype = statistics_dtype(x)
     source: Measured | Tensor = x
-    if norm.training or norm.running_mean is None or norm.running_var is None:
-        source = moments(x, uses_m2=True, alone=alone)
-        mean, var = _batch_statistics(source, norm, pixels=x.shape[1])
-    else:
-        mean, var = norm.running_mean, norm.running_var
-        if gate is not None:
-            source = moments(x, uses_m2=False, alone=alone)
-    weight: Tensor | None = norm.weight
-    bias: Tensor | None = norm.bias
-    # BN(x) = a x + b, and so is its mean over space
-    a = torch.rsqrt(var.to(dtype) + norm.eps)
-    a = a if weight is None else a * weight.to(dtype)
-    b = -a * mean.to(dtype)
-    b = b if bias is None else b + bias.to(dtype)
-    if gate is not None and isinstance(source, Measured):
-        squeeze = a * source.mean + b
-        excitation = gate(squeeze if weight is None else squeeze.to(weight.dtype))
+    frozen = is_frozen(norm)
+    if gate is not None or not frozen:
+        source = moments(x, uses_m2=not frozen, alone=alone)
+    measured = source if isinstance(source, Measured) else None
+    a, b = scale_and_shift(norm, None if frozen else measured, pixels=x.shape[1], dtype=dtype)
+    if gate is not None and measured is not None:
+        squeeze = a * measured.mean + b  # BN(x) = a x + b, and so is its mean over space
+        excitation = gate(in_dtype_of(norm, squeeze))
         return source, (excitation * a).to(dtype), (excitation * b).to(dtype)
     images, _, channels = x.shape
     return source, a.expand(images, channels), b.expand(images, channels)
+
+
+# ---- the norm's part ------------------------------------------------------------------------
+
+
+def is_frozen(norm: BatchNorm) -> bool:
+    """Whether the norm uses its running statistics."""
+    has_none = norm.running_mean is None or norm.running_var is None
+    return not (norm.training or has_none)
+
+
+def scale_and_shift(
+    norm: BatchNorm, measured: Measured | None, *, pixels: int, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Return a and b (C) of ``BN(x) = a x + b``, from the batch, or without one from the past."""
+    if measured is None:
+        mean, var = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
+    else:
+        mean, var = _batch_statistics(measured, norm, pixels=pixels)
+    weight: Tensor | None = norm.weight
+    bias: Tensor | None = norm.bias
+    a = torch.rsqrt(var.to(dtype) + norm.eps)
+    a = a if weight is None else a * weight.to(dtype)
+    b = -a * mean.to(dtype)
+    return a, b if bias is None else b + bias.to(dtype)
+
+
+def in_dtype_of(norm: BatchNorm, squeeze: Tensor) -> Tensor:
+    """Return the squeeze as the norm's output would be: in the dtype of its parameters, if any."""
+    weight: Tensor | None = norm.weight
+    return squeeze if weight is None else squeeze.to(weight.dtype)
 
 
 def _batch_statistics(measured: Measured, norm: BatchNorm, *, pixels: int) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""The four passes over memory as torch operators: plain torch, Triton on CUDA, and their shapes.
+"""The passes over memory as torch operators: plain torch, Triton on CUDA, and their shapes.
 
 The operators have no gradient of their own; `seattn.ops.affine` joins them. Triton is imported at
 their first use on CUDA, and where it is not installed, or in float64, they run in plain torch.
@@ -14,18 +14,21 @@ from torch import Tensor
 from seattn.ops import reference
 from seattn.ops.reference import statistics_dtype
 
-__all__ = ["affine_act", "affine_act_apply", "affine_act_reduce", "moments"]
+__all__ = [
+    "affine_act", "affine_act_apply", "affine_act_reduce", "moments", "silu_gate",
+    "silu_gate_apply", "silu_gate_reduce", "silu_squeeze",
+]  # fmt: skip
 
 
 def run_on_cuda(name: str) -> Callable[..., Any]:
-    """Return the function called ``name`` of `kernels`, or of `reference` where that has none."""
+    """Return the kernel called ``name``, or the function of `reference` where that has none."""
 
     def run(x: Tensor, *args: Any) -> Any:
         if x.dtype == torch.float64 or importlib.util.find_spec("triton") is None:
             return getattr(reference, name)(x, *args)
-        from seattn.ops import kernels
+        from seattn.ops import kernels, silu_kernels
 
-        return getattr(kernels, name)(x, *args)
+        return getattr(silu_kernels if name.startswith("silu") else kernels, name)(x, *args)
 
     return run
 
@@ -61,8 +64,12 @@ def _affine_act_reduce_shapes(
     return masked, _vector(x), _vector(x), d_shortcut
 
 
-def _affine_act_apply_shapes(grad: Tensor, *others: Any) -> Tensor:
-    return torch.empty_like(grad)
+def _map_shape(x: Tensor, *others: Any) -> Tensor:
+    return torch.empty_like(x)
+
+
+def _three_vectors(x: Tensor, *others: Any) -> tuple[Tensor, Tensor, Tensor]:
+    return _vector(x), _vector(x), _vector(x)
 
 
 # ---- registration ---------------------------------------------------------------------------
@@ -79,4 +86,8 @@ def _operator(function: Callable[..., Any], shapes: Callable[..., Any]) -> Calla
 moments = _operator(reference.moments, _moments_shapes)
 affine_act = _operator(reference.affine_act, _affine_act_shapes)
 affine_act_reduce = _operator(reference.affine_act_reduce, _affine_act_reduce_shapes)
-affine_act_apply = _operator(reference.affine_act_apply, _affine_act_apply_shapes)
+affine_act_apply = _operator(reference.affine_act_apply, _map_shape)
+silu_squeeze = _operator(reference.silu_squeeze, _three_vectors)
+silu_gate = _operator(reference.silu_gate, _map_shape)
+silu_gate_reduce = _operator(reference.silu_gate_reduce, _three_vectors)
+silu_gate_apply = _operator(reference.silu_gate_apply, _map_shape)

@@ -1,4 +1,4 @@
-"""The four passes over memory in plain torch: what they mean, and how they run without a kernel.
+"""The passes over memory in plain torch: what they mean, and how they run without a kernel.
 
 Maps are contiguous ``(N, P, C)``, P being the pixels: the memory of a channels-last map of any
 rank. Vectors are ``(N, C)``, of the dtype of `statistics_dtype`.
@@ -8,7 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["affine_act", "affine_act_apply", "affine_act_reduce", "moments", "statistics_dtype"]
+__all__ = [
+    "affine_act", "affine_act_apply", "affine_act_reduce", "moments", "silu_gate",
+    "silu_gate_apply", "silu_gate_reduce", "silu_squeeze", "statistics_dtype",
+]  # fmt: skip
 
 
 def statistics_dtype(x: Tensor) -> torch.dtype:
@@ -111,3 +114,57 @@ def _pack(mask: Tensor) -> Tensor:
 
 def _unpack(mask: Tensor, channels: int) -> Tensor:
     return (mask[..., None] >> _bits(mask) & 1).bool().flatten(2)[..., :channels]
+
+
+# ---- SiLU, and a gate behind it -------------------------------------------------------------
+
+
+def silu_squeeze(x: Tensor, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the means over pixels of ``silu(z)``, ``silu'(z)`` and ``silu'(z) * x``.
+
+    ``z = scale * x + shift``; the last two are the derivatives of the first by shift and scale.
+    """
+    values = x.to(statistics_dtype(x))
+    silu, slope = _silu(values * scale[:, None] + shift[:, None])
+    return silu.mean(1), slope.mean(1), (slope * values).mean(1)
+
+
+def silu_gate(x: Tensor, scale: Tensor, shift: Tensor, gate: Tensor) -> Tensor:
+    """Return ``y = gate * silu(scale * x + shift)``."""
+    silu, _ = _silu(x * scale[:, None] + shift[:, None])
+    return (silu * gate[:, None]).to(x.dtype)
+
+
+def silu_gate_reduce(
+    grad: Tensor, x: Tensor, scale: Tensor, shift: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the sums over pixels of ``grad`` with ``silu(z)``, ``silu'(z)``, ``silu'(z) * x``."""
+    values = x.to(statistics_dtype(x))
+    silu, slope = _silu(values * scale[:, None] + shift[:, None])
+    grad = grad.to(values.dtype)
+    sloped = grad * slope
+    return (grad * silu).sum(1), sloped.sum(1), (sloped * values).sum(1)
+
+
+def silu_gate_apply(
+    grad: Tensor,
+    x: Tensor,
+    scale: Tensor,
+    shift: Tensor,
+    gate: Tensor,
+    squeezed: Tensor,
+    slope: Tensor | None,
+    offset: Tensor,
+) -> Tensor:
+    """Return ``dx = scale * (gate * grad + squeezed) * silu'(z) + slope * x + offset``."""
+    values = x.to(statistics_dtype(x))
+    _, derivative = _silu(values * scale[:, None] + shift[:, None])
+    dx = (grad * gate[:, None] + squeezed[:, None]) * derivative * scale[:, None]
+    dx = dx + offset[:, None]
+    return (dx if slope is None else dx + values * slope[:, None]).to(x.dtype)
+
+
+def _silu(z: Tensor) -> tuple[Tensor, Tensor]:
+    """Return ``silu(z) = z * sigmoid(z)`` and its derivative."""
+    sigmoid = torch.sigmoid(z)
+    return z * sigmoid, sigmoid * (1 + z * (1 - sigmoid))
