@@ -105,7 +105,7 @@ def test_the_check_passes_what_is_right(dtype):
     assert 0 < deviation < self_check.TOLERANCES[dtype] / 1.5
 
 
-@pytest.mark.parametrize("name", ["moments", "affine_act", "affine_act_reduce", "affine_act_apply"])
+@pytest.mark.parametrize("name", operators.__all__)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 def test_the_check_finds_one_wrong_tile_of_any_operator(monkeypatch, name, dtype):
     from seattn.ops import affine

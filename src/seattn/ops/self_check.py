@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from seattn.ops.batch_norm import batch_norm_act
+from seattn.ops.silu import batch_norm_silu
 
 __all__ = ["TOLERANCES", "self_check"]
 
@@ -17,8 +18,9 @@ def self_check(device: torch.device, dtype: torch.dtype) -> float:
     """Return the largest relative deviation from plain torch in float64.
 
     Random numbers are the check's own. In float64 the operators are plain torch, so that it is
-    the kernels that are compared: output and gradients of ReLU(BN(x)), and of the same with gate,
-    projected shortcut and ReLU, on a map of more than one tile and sizes that divide none.
+    the kernels that are compared: output and gradients of ReLU(BN(x)), of BN(x) with gate,
+    projected shortcut and ReLU, and of the gated SiLU(BN(x)), on a map of more than one tile and
+    sizes that divide none.
     """
     draw = torch.Generator().manual_seed(0)
     x, shortcut, grad = (torch.randn(3, 136, 13, 11, generator=draw) for _ in range(3))
@@ -35,9 +37,9 @@ def self_check(device: torch.device, dtype: torch.dtype) -> float:
 
 
 def _results(x: Tensor, shortcut: Tensor, grad: Tensor) -> list[Tensor]:
-    """Outputs and gradients of the two forms in training."""
+    """Outputs and gradients of the three forms in training."""
     vectors = torch.float64 if x.dtype == torch.float64 else torch.float32
-    norms = [nn.BatchNorm2d(x.shape[1], device=x.device, dtype=vectors) for _ in range(3)]
+    norms = [nn.BatchNorm2d(x.shape[1], device=x.device, dtype=vectors) for _ in range(4)]
     leaves = [x.detach().requires_grad_(), shortcut.detach().requires_grad_()]
     leaves += [p for norm in norms for p in norm.parameters()]
     outputs = (
@@ -45,6 +47,7 @@ def _results(x: Tensor, shortcut: Tensor, grad: Tensor) -> list[Tensor]:
         batch_norm_act(
             leaves[0], norms[1], gate=torch.sigmoid, shortcut=leaves[1], shortcut_norm=norms[2]
         ),
+        batch_norm_silu(leaves[0], norms[3], gate=torch.sigmoid),
     )
-    grads = torch.autograd.grad(outputs, leaves, (grad, grad))
+    grads = torch.autograd.grad(outputs, leaves, (grad, grad, grad))
     return [each.detach() for each in outputs + grads]
