@@ -4,9 +4,11 @@ import contextlib
 import multiprocessing
 import multiprocessing.connection
 import signal
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
+from multiprocessing.context import BaseContext
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -19,7 +21,7 @@ from seattn.data.index import IndexRow
 from seattn.data.last_file import LastFile
 from seattn.data.preprocess import Preprocessing
 
-__all__ = ["CacheDtype", "Problem", "decode_rows"]
+__all__ = ["CacheDtype", "Problem", "Worker", "decode_rows"]
 
 CacheDtype = Literal["uint8", "float16", "float32"]
 
@@ -40,6 +42,14 @@ class Job(NamedTuple):
     root: Path
     preprocessing: Preprocessing
     dtype: CacheDtype
+
+
+class Item(Protocol):
+    """What a process is given at a time: something to do with one file."""
+
+    @property
+    def path(self) -> str:
+        """The file, relative to a root that the process knows."""
 
 
 def decode_rows(
@@ -64,14 +74,14 @@ def decode_rows(
     Raises:
         RuntimeError: A process ends before its first row.
     """
-    job = Job(root, preprocessing, dtype)
+    work = partial(_decode, job=Job(root, preprocessing, dtype))
     if workers == 0:
         with LastFile() as file:
-            yield from (_decode(row, job, file) for row in rows)
+            yield from (work(row, file) for row in rows)
         return
     finished: dict[int, StoredRow | Problem] = {}
     sent = 0
-    pool = [_Worker(job) for _ in range(min(workers, len(rows)))]
+    pool = [Worker(work) for _ in range(min(workers, len(rows)))]
     try:
         for turn in range(len(rows)):
             while turn not in finished:
@@ -81,37 +91,56 @@ def decode_rows(
                         sent += 1
                 busy = {worker.connection: worker for worker in pool if not worker.idle}
                 for connection in multiprocessing.connection.wait(list(busy)):
-                    finished.update(busy[connection].receive())  # type: ignore[index]
+                    finished.update(busy[connection].receive())
             yield finished.pop(turn)
     finally:
         for worker in pool:
             worker.stop()
 
 
-class _Worker:
-    """A process that decodes one row at a time, and is replaced when it dies."""
+class Worker:
+    """A process that does one thing at a time, and is replaced when it dies.
 
-    def __init__(self, job: Job) -> None:
-        self._job = job
+    Args:
+        work: Called there with an item and the file that was read last.
+        context: How it starts; None starts it as torch's DataLoader starts its own.
+
+    Attributes:
+        idle: Whether it may be sent the next item.
+        connection: Readable when there is something to receive.
+    """
+
+    def __init__(
+        self, work: Callable[[Any, LastFile], Any], context: BaseContext | None = None
+    ) -> None:
+        self._work = work
+        self._context: Any = context or multiprocessing
         self._start()
 
     def _start(self) -> None:
-        self.connection, theirs = multiprocessing.Pipe()
-        self._process = multiprocessing.Process(
-            target=_serve, args=(theirs, self.connection, self._job), daemon=True
+        self.connection, theirs = self._context.Pipe()
+        self._process = self._context.Process(
+            target=_serve, args=(theirs, self.connection, self._work), daemon=True
         )
         self._process.start()
         theirs.close()
         self.idle = False  # until it says that it has started
-        self._task: tuple[int, IndexRow] | None = None
+        self._task: tuple[int, Item] | None = None
 
-    def send(self, position: int, row: IndexRow) -> None:
-        self.idle, self._task = False, (position, row)
+    def send(self, position: int, item: Item) -> None:
+        """Give it something to do, if it is idle."""
+        self.idle, self._task = False, (position, item)
         with contextlib.suppress(OSError):  # it has died; `receive` is going to find out
-            self.connection.send(row)
+            self.connection.send(item)
 
-    def receive(self) -> dict[int, StoredRow | Problem]:
-        """Take what has come: a result, or none if the process has just started."""
+    def receive(self) -> dict[int, Any]:
+        """Wait for a result by its position, or for none if the process has just started.
+
+        The result of an item that the process died of is a ``Problem``.
+
+        Raises:
+            RuntimeError: The process ended before its first item.
+        """
         task = self._task
         try:
             result: Any = self.connection.recv()
@@ -122,8 +151,8 @@ class _Worker:
             raise result
         return {} if task is None else {task[0]: result}
 
-    def _replace(self) -> dict[int, StoredRow | Problem]:
-        """Start a new process; the row that the old one died of has no image."""
+    def _replace(self) -> dict[int, Any]:
+        """Start a new process; the item that the old one died of has no result."""
         self.connection.close()
         self._process.join()
         code = self._process.exitcode or 0
@@ -133,35 +162,36 @@ class _Worker:
                 "processes are spawned, a script has to begin its work below "
                 "`if __name__ == '__main__':`."
             )
-        position, row = self._task
+        position, item = self._task
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         self._start()
-        problem = Problem(row.path, "decode", f"the decoder crashed, or was killed ({how})")
+        problem = Problem(item.path, "decode", f"the decoder crashed, or was killed ({how})")
         return {position: problem}
 
     def stop(self) -> None:
+        """End it, whatever it does."""
         self._process.terminate()
         self._process.join()
         self.connection.close()
 
 
-def _serve(connection: Any, other_end: Any, job: Job) -> None:
-    """Decode what comes through a connection, until its other end closes."""
+def _serve(connection: Any, other_end: Any, work: Callable[[Any, LastFile], Any]) -> None:
+    """Work on what comes through a connection, until its other end closes."""
     other_end.close()  # a copy of it in this process would keep it open when its owner is killed
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the owner of the process decides
     torch.set_num_threads(1)
     with contextlib.suppress(EOFError, OSError), LastFile() as file:
         connection.send(None)
         while True:
-            row = connection.recv()
+            item = connection.recv()
             try:
-                result: Any = _decode(row, job, file)
+                result: Any = work(item, file)
             except Exception as error:  # noqa: BLE001 - raised again where the rows come from
                 result = error
             connection.send(result)
 
 
-def _decode(row: IndexRow, job: Job, file: LastFile) -> StoredRow | Problem:
+def _decode(row: IndexRow, file: LastFile, *, job: Job) -> StoredRow | Problem:
     try:
         _check_unchanged(job.root, row)
         image, mask = job.preprocessing(job.root, row, file)

@@ -17,7 +17,7 @@ from seattn.data.secondary_capture import NOT_FOR_DIAGNOSIS
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-__all__ = ["Outcome", "file_state", "read_rows"]
+__all__ = ["Outcome", "file_state", "is_no_loss", "pseudonyms", "read_rows", "refuse_no_image"]
 
 # What is read of a header, besides the layout of its pixels. No name, date or number of a patient
 # or of an examination is on the list but those that become pseudonyms.
@@ -77,13 +77,17 @@ def read_rows(root: Path, key: bytes, path: str) -> Outcome:
                 root / path, "header", HeaderError, _rows_of, root / path, file, path, key
             )
     except DicomError as error:
-        # A file that calls itself DICOM and is none has lost something.
-        skipped = isinstance(error, NoImageError) or (
-            isinstance(error, NotDicomError) and not path.lower().endswith(".dcm")
-        )
-        failure = Failure(path, error.stage, error.reason, skipped)
+        failure = Failure(path, error.stage, error.reason, skipped=is_no_loss(error, path))
         return Outcome(path, size, mtime_ns, "", (), failure)
     return Outcome(path, size, mtime_ns, image, tuple(rows), None)
+
+
+def is_no_loss(error: DicomError, path: str) -> bool:
+    """Whether a file with this error is no image, and not one that cannot be used."""
+    # A file that calls itself DICOM and is none has lost something.
+    return isinstance(error, NoImageError) or (
+        isinstance(error, NotDicomError) and not path.lower().endswith(".dcm")
+    )
 
 
 def file_state(path: Path) -> tuple[int, int]:
@@ -99,13 +103,8 @@ def _rows_of(path: Path, file: BinaryIO, name: str, key: bytes) -> tuple[str, li
     """Return the pseudonym of the SOP Instance UID of a file, and its rows."""
     header = read_header(path, file, _TAGS)
     dataset = header.dataset
-    if (kind := dataset.get("SOPClassUID")) in _NOT_IMAGES:
-        raise NoImageError(path, "header", _NOT_IMAGES[kind])
-    if "LOCALIZER" in (dataset.get("ImageType") or ()):
-        raise NoImageError(path, "header", "a localizer, not a slice")
-    if str(dataset.get("DerivationDescription") or "").endswith(NOT_FOR_DIAGNOSIS):
-        raise NoImageError(path, "header", "a picture made for people, not for diagnosis")
-    patient, study, series, frame_of_reference = _pseudonyms(path, dataset, key)
+    refuse_no_image(path, dataset)
+    patient, study, series, frame_of_reference = pseudonyms(path, dataset, key)
     pixels = _hash_pixels(header, key)
     status = os.fstat(file.fileno())
     uid = str(dataset.get("SOPInstanceUID") or "")
@@ -129,6 +128,16 @@ def _rows_of(path: Path, file: BinaryIO, name: str, key: bytes) -> tuple[str, li
     ]
 
 
+def refuse_no_image(path: Path, dataset: "Dataset") -> None:
+    """Raise NoImageError for an object whose pixels are no image to learn from."""
+    if (kind := dataset.get("SOPClassUID")) in _NOT_IMAGES:
+        raise NoImageError(path, "header", _NOT_IMAGES[kind])
+    if "LOCALIZER" in (dataset.get("ImageType") or ()):
+        raise NoImageError(path, "header", "a localizer, not a slice")
+    if str(dataset.get("DerivationDescription") or "").endswith(NOT_FOR_DIAGNOSIS):
+        raise NoImageError(path, "header", "a picture made for people, not for diagnosis")
+
+
 def _hash_pixels(header: Header, key: bytes) -> str:
     """HMAC (RFC 2104) of the encoded pixels, with SHA-256: 32 hexadecimal digits."""
     digest = hmac.new(key, digestmod="sha256")
@@ -139,7 +148,7 @@ def _hash_pixels(header: Header, key: bytes) -> str:
     return digest.hexdigest()[:32]
 
 
-def _pseudonyms(path: Path, dataset: "Dataset", key: bytes) -> tuple[str, str, str, str]:
+def pseudonyms(path: Path, dataset: "Dataset", key: bytes) -> tuple[str, str, str, str]:
     """Patient, study, series, place; a file without a Patient ID counts as a patient per study."""
     tags = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
     uids = (str(dataset.get(tag) or "") for tag in tags)

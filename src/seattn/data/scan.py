@@ -12,7 +12,7 @@ from seattn.data.file_rows import Outcome, file_state, read_rows
 from seattn.data.records import Failure, IndexRow
 from seattn.data.scan_store import ScanStore
 
-__all__ = ["scan_folder"]
+__all__ = ["files_below", "scan_folder"]
 
 _CHUNK = 32  # files that a process is given at once
 
@@ -28,7 +28,7 @@ def scan_folder(
     from tqdm import tqdm
 
     failures: list[Failure] = []
-    paths = sorted(path for path in _files_below(root, failures) if root / path != store)
+    paths = sorted(path for path in files_below(root, failures) if root / path != store)
     with ScanStore(store, key) as known:
         outcomes = {path: known[path] for path in paths if _unchanged(root, known.get(path))}
         unread = [path for path in paths if path not in outcomes]
@@ -88,7 +88,9 @@ def _duplicate(root: Path, path: str, first: str) -> Failure:
     return Failure(path, "duplicate", reason, skipped=False)
 
 
-def _files_below(root: Path, failures: list[Failure]) -> Iterator[str]:
+def files_below(root: Path, failures: list[Failure]) -> Iterator[str]:
+    """Name the files relative to the root; folders not gone into are added to ``failures``."""
+
     def unreadable(error: OSError) -> None:
         path = Path(error.filename).relative_to(root).as_posix()
         failures.append(Failure(path, "open", error.strerror or "unreadable", skipped=False))
