@@ -18,6 +18,7 @@ PAGES = {
     "own_folder": "1 of 120 images cannot be used",
     "patient_data": None,
     "pictures": None,
+    "predict_folder": None,
     "report_a_model": None,
     "sanity_checks": None,
     "splits": None,

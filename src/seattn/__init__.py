@@ -3,7 +3,7 @@
 The public face, re-exported by hand. Importing it loads torch and nothing else heavy.
 """
 
-from seattn import data, explain, metrics, pretrained, surgery, weights
+from seattn import data, explain, metrics, predict, pretrained, surgery, weights
 from seattn.attention import SEBlock, record_gates
 from seattn.backbones import (
     EfficientNet,
@@ -57,6 +57,7 @@ __all__ = [
     "insert_attention",
     "list_models",
     "metrics",
+    "predict",
     "pretrained",
     "record_gates",
     "remove_attention",

@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument_group("speed").add_argument
     add("--device", help="where the network runs (cuda where there is a GPU, else cpu)")
-    add("--batch", type=int, default=32, help="images at once (%(default)s)")
+    add("--batch", type=int, help="images at once (32; on a CPU 8)")
     add("--workers", type=int, default=0, help="processes that decode (0: a thread)")
     add("--precision", choices=get_args(Precision), default="fp32", help="default %(default)s")
     add = parser.add_argument_group("patients").add_argument
