@@ -49,7 +49,16 @@ def test_a_run_cut_anywhere_goes_on_to_the_same_bytes(scans, model, whole, tmp_p
     out = copy_of(whole, tmp_path)
     data = whole.read_bytes()
     lines = [i + 1 for i, byte in enumerate(data) if byte == 10]
-    for length in [0, 5, *lines, *random.Random(0).sample(range(len(data)), 12)]:
+    commas = [i + 1 for i in range(lines[7], lines[9]) if data[i : i + 1] == b","]  # a batch ends
+    before_the_end = [i - 1 for i in lines]
+    for length in [
+        0,
+        5,
+        *lines,
+        *before_the_end,
+        *commas,
+        *random.Random(0).sample(range(len(data)), 9),
+    ]:
         cut_to(out, length)
         summary = predict(scans, model, out)
         assert out.read_bytes() == data, length
@@ -314,6 +323,27 @@ def test_the_slower_sets_the_pace_and_is_named(
     if reading and thinking:  # both at once, and not one after the other
         assert run.seconds < (readings + thinkings) * 0.85
     assert run.decoder + run.network == pytest.approx(run.seconds, abs=0.2)
+
+
+def test_a_file_that_is_gone_on_with_is_divided_as_if_read_from_its_beginning(scans):
+    reader = Reader(scans, Preprocessing(size=(4, 4)), b"k", 1)
+    tasks = [Task("SYN-0002/many.dcm", 3)]
+    pieces = list(decode_ahead(reader, iter(tasks), workers=0, ahead=2))
+    numbers = [[frame.number for frame in piece.frames] for piece in pieces]
+    assert numbers == [[*range(3, 8)], [*range(8, 16)], [*range(16, 19)]]
+
+
+def test_what_differs_near_certainty_stays_different(model):
+    classifier = Classifier(
+        model,
+        classes=None,
+        threshold=None,
+        input_transform=None,
+        device=torch.device("cpu"),
+        precision="fp32",
+    )
+    certain = classifier.finish(torch.tensor([[0.0, 20.0], [0.0, 21.0]]))
+    assert certain[0, 1] < certain[1, 1] < 1
 
 
 def test_a_summary_without_files_divides_by_nothing():

@@ -98,6 +98,7 @@ def predict_folder(
         ValueError: An argument is not possible, or does not go with the network; ``out`` is another
             file, or holds a run with other settings.
         ScanError: A folder cannot be listed.
+        FileNotFoundError, RuntimeError: As ``load_model`` raises them.
         TypeError: ``key`` is neither bytes nor text.
         SystemExit: Under torchrun: the first process has failed.
 
