@@ -288,6 +288,16 @@ def test_dtypes_that_do_not_fit_are_left_to_the_modules_and_their_errors(on_cpu)
     assert_same(network, images())
 
 
+def test_a_gate_in_bfloat16_that_autocast_allows_runs_as_a_module(on_cpu):
+    network = tiny(attention=SEBlock, dtype=torch.float32)
+    network.layer1[0].se.bfloat16()
+    x = images(dtype=torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        reason = why(network, x)["layer1.0.bn3"]
+    assert reason == "the attention has another dtype than the norm"
+    step(network, x, in_bfloat16)
+
+
 class MaxGate(SEBlock):
     """Reads more than the mean, and says nothing about it."""
 
