@@ -4,6 +4,7 @@ The public face, re-exported by hand. Importing it loads torch and nothing else 
 """
 
 from seattn import data, explain, metrics, predict, pretrained, surgery, weights
+from seattn import data, explain, fuse, metrics, pretrained, surgery, weights
 from seattn.attention import SEBlock, record_gates
 from seattn.backbones import (
     EfficientNet,
@@ -32,6 +33,7 @@ from seattn.backbones import (
     senet154,
 )
 from seattn.explain import GradCAM
+from seattn.fuse import fuse_for_inference
 from seattn.ops import set_fused
 from seattn.surgery import fold_attention, insert_attention, remove_attention
 from seattn.zoo import create_model, list_models
@@ -53,6 +55,8 @@ __all__ = [
     "efficientnet_b5",
     "explain",
     "fold_attention",
+    "fuse",
+    "fuse_for_inference",
     "fused_paths",
     "insert_attention",
     "list_models",

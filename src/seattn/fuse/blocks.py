@@ -1,0 +1,114 @@
+"""Residual blocks made of folded convolutions: what a network of any library is rebuilt from."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from seattn.fuse.gates import Gate
+
+__all__ = ["FusedInverted", "FusedResidual"]
+
+
+class FusedResidual(nn.Module):
+    """The block of ResNet with its gate known early: ``act(gate * conv(body(x)) + shortcut(x))``.
+
+    A convolution of one pixel and no padding is linear in every pixel alike, so the mean of its
+    output is what it makes of the mean of its input, which has fewer channels. The gate then does
+    not wait for that convolution.
+
+    Args:
+        body: All that comes before the last convolution.
+        conv: The last convolution, its BatchNorm folded.
+        gate: What makes the factors of the channels, or None.
+        shortcut: What the input passes to the addition; None: nothing.
+        act: What follows the addition.
+    """
+
+    def __init__(
+        self,
+        body: Sequence[nn.Module],
+        conv: _ConvNd,
+        gate: Gate | None,
+        shortcut: nn.Module | None,
+        act: nn.Module,
+    ) -> None:
+        super().__init__()
+        self.body = nn.Sequential(*body)
+        self.conv = conv
+        self.se = gate
+        self.downsample = nn.Identity() if shortcut is None else shortcut
+        self.act = act
+        self.space = tuple(range(2, 2 + len(conv.kernel_size)))
+        self.gate_is_early = gate is not None and is_pointwise(conv)
+
+    def describe(self) -> str:
+        """Say in the report's words what was made of the block."""
+        if self.se is None:
+            return "rebuilt, no gate"
+        early = "before" if self.gate_is_early else "after"
+        return f"rebuilt, gate known {early} the last convolution"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the block's output."""
+        hidden = self.body(x)
+        residual = self.conv(hidden)
+        if self.se is None:
+            return self.act(residual + self.downsample(x))
+        if self.gate_is_early:
+            squeeze = self.conv(hidden.mean(self.space, keepdim=True))
+        else:
+            squeeze = residual.mean(self.space, keepdim=True)
+        return self.act(scale_add(residual, self.se(squeeze), self.downsample(x)))
+
+
+class FusedInverted(nn.Module):
+    """The block of EfficientNet: ``conv(gate * body(x))``, plus ``x`` where there is a shortcut.
+
+    Args:
+        body: Expansion and depthwise convolution, their BatchNorms folded.
+        gate: What makes the factors of the channels, or None.
+        conv: The projection, its BatchNorm folded.
+        has_shortcut: Whether the input is added.
+    """
+
+    def __init__(
+        self,
+        body: Sequence[nn.Module],
+        gate: Gate | None,
+        conv: _ConvNd,
+        has_shortcut: bool,
+    ) -> None:
+        super().__init__()
+        self.body = nn.Sequential(*body)
+        self.se = gate
+        self.conv = conv
+        self.space = tuple(range(2, 2 + len(conv.kernel_size)))
+        self.has_shortcut = has_shortcut
+
+    def describe(self) -> str:
+        """Say in the report's words what was made of the block."""
+        return "rebuilt, no gate" if self.se is None else "rebuilt"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the block's output."""
+        hidden = self.body(x)
+        if self.se is not None:
+            hidden = hidden * self.se(hidden.mean(self.space, keepdim=True))
+        projected = self.conv(hidden)
+        return x + projected if self.has_shortcut else projected
+
+
+def scale_add(residual: Tensor, gate: Tensor, shortcut: Tensor) -> Tensor:
+    """Return ``gate * residual + shortcut`` in one pass."""
+    return torch.addcmul(shortcut, residual, gate)
+
+
+def is_pointwise(conv: _ConvNd) -> bool:
+    """Return whether every pixel of the output is made of the same pixel of the input alone."""
+    return (
+        type(conv) in (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+        and set(conv.kernel_size) == set(conv.stride) == {1}
+        and set(conv.padding) in ({0}, set("same"), set("valid"))
+    )

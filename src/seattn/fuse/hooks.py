@@ -1,0 +1,23 @@
+"""Hooks on modules that a fused network no longer runs."""
+
+from torch import nn
+
+__all__ = ["check_hooks"]
+
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+def check_hooks(name: str, *modules: nn.Module) -> None:
+    """Refuse what sits at ``name`` if it has hooks.
+
+    Raises:
+        ValueError: One has a hook.
+    """
+    for module in modules:
+        if any(getattr(module, kind) for kind in _HOOKS):
+            raise ValueError(
+                f"`model` has a hook on {name!r} (a {type(module).__name__}), which the fused copy "
+                "does not run as it is: fuse first and put the hook on the copy. Attention of "
+                "`insert_attention` is such a hook: load the state dict of `fold_attention(model)` "
+                "into a network that has the blocks, and fuse that"
+            )

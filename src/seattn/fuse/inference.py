@@ -1,0 +1,142 @@
+"""`fuse_for_inference`: an optimised copy of a network, proved against the original."""
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seattn.fuse.folding import fold_norms, unfolded_norms
+from seattn.fuse.rebuilding import rebuild_blocks
+from seattn.fuse.report import FuseReport, Fusion
+from seattn.fuse.verification import check, make_example, outputs
+
+__all__ = ["fuse_for_inference"]
+
+_HALF = (torch.bfloat16, torch.float16)
+
+
+def fuse_for_inference(
+    model: nn.Module,
+    *,
+    example: Tensor | None = None,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+    leave_unknown: bool = False,
+) -> nn.Module:
+    """Return a copy of a network that computes the same in evaluation, with less work.
+
+    - Every BatchNorm goes into the convolution before it. The product is taken in float64.
+    - In a bottleneck with squeeze-and-excitation, or another gate that reads the mean of every
+      channel and no more, the last convolution is one of single pixels. It is linear, so the mean
+      of its output is its value at the mean of its input, which has four times fewer channels: the
+      gate is known before the convolution has run. Exact up to rounding.
+    - Scale and shortcut are one pass. Stochastic depth is gone, and 2D networks have channels-last
+      weights.
+
+    Known are the residual blocks of the ResNets and EfficientNets of seattn, timm and torchvision,
+    of timm's SENets, and any ``Sequential``. A known block whose gate reads more than the means, or
+    sits elsewhere, keeps its own code, with its BatchNorms folded. Other modules stay as they are.
+    ``report`` of the copy says what was done where. The copy is compared with the original before
+    it is returned.
+
+    The copy is for inference: its parameters need no gradient, and training it makes no sense. It
+    has the outer names of the original (``layer1.0``) but other names and keys inside its blocks,
+    so save the original. Hooks on modules that stay, and ``record_gates``, work on it. The
+    original is not changed.
+
+    Args:
+        model: A network in floating point, in any mode.
+        example: A batch that it takes, for the comparison; None: two random images of 65 x 67
+            pixels (or 65, or 33 x 35 x 37).
+        dtype: Of the copy; None: that of the original.
+        device: Of the copy; None: that of the original.
+        leave_unknown: Leave a BatchNorm where it is if it is not known to follow a convolution,
+            rather than refuse the network.
+
+    Returns:
+        The copy, in evaluation, with a ``FuseReport`` as its attribute ``report``.
+
+    Raises:
+        TypeError: ``model`` is no module, or is compiled or scripted; ``dtype`` is not of floating
+            point.
+        ValueError: Nothing can be fused; a BatchNorm would stay, without ``leave_unknown``; a
+            module that would go has a hook.
+        RuntimeError: The copy differs from the original on the example: by more than 1e-5 of the
+            largest output in float32, 1e-11 in float64; in a half precision by more than twice what
+            that precision costs the original.
+
+    Examples:
+        >>> import torch
+        >>> from seattn import fuse_for_inference, se_resnet50
+        >>> network = se_resnet50(layers=(1, 1, 1, 1), in_chans=1, num_classes=2).eval()
+        >>> fused = fuse_for_inference(network)
+        >>> images = torch.randn(4, 1, 96, 80)
+        >>> torch.allclose(fused(images), network(images), atol=1e-5)
+        True
+        >>> fused.report.folded, fused.layer1[0].conv
+        (17, Conv2d(64, 256, kernel_size=(1, 1), stride=(1, 1)))
+    """
+    _check_arguments(model, dtype)
+    target = dtype or next(p.dtype for p in model.parameters() if p.is_floating_point())
+    original = _copy(model, target, device)
+    network = _copy(model, torch.float32 if target in _HALF else target, device)
+    if example is None:
+        example = make_example(network)
+    expected = outputs(network, example)
+    network, fusions = _fuse(network, leave_unknown)
+    found = check(outputs(network, example), expected)
+    if target in _HALF:
+        network.to(target)
+        found = check(outputs(network, example), expected, rival=outputs(original, example))
+    vars(network)["report"] = FuseReport(fusions, found)
+    return network
+
+
+def _check_arguments(model: Any, dtype: torch.dtype | None) -> None:
+    if isinstance(model, torch.jit.ScriptModule) or hasattr(model, "_orig_mod"):
+        raise TypeError(
+            f"`model` (a {type(model).__name__}) is compiled: pass the network that was compiled, "
+            "and compile what comes back"
+        )
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"`model` (a {type(model).__name__}) must be a torch.nn.Module")
+    if not any(parameter.is_floating_point() for parameter in model.parameters()):
+        raise ValueError("`model` has no parameters of floating point, so there is nothing to fuse")
+    if dtype is not None and not dtype.is_floating_point:
+        raise TypeError(f"`dtype` (={dtype}) must be of floating point, as torch.bfloat16")
+
+
+def _copy(model: nn.Module, dtype: torch.dtype, device: torch.device | str | None) -> nn.Module:
+    copied = copy.deepcopy(model).eval().requires_grad_(False).to(device=device, dtype=dtype)
+    for module in copied.modules():
+        if hasattr(module, "grad_checkpointing"):
+            vars(module)["grad_checkpointing"] = False  # a stage looks at it in evaluation too
+    return copied
+
+
+def _fuse(network: nn.Module, leave_unknown: bool) -> tuple[nn.Module, tuple[Fusion, ...]]:
+    """Fuse in place; return the network and what became of its modules."""
+    root = type(network).__name__
+    classes = {name: type(module).__name__ for name, module in network.named_modules()}
+    folded = fold_norms(network)
+    left = unfolded_norms(network)
+    network, blocks = rebuild_blocks(network)
+    if not folded and not any(outcome.startswith("rebuilt") for outcome in blocks.values()):
+        raise ValueError(
+            f"`model` (a {root}) has nothing that can be fused: no residual block of seattn, timm "
+            "or torchvision with BatchNorm, no BatchNorm behind a convolution in a Sequential"
+        )
+    if left and not leave_unknown:
+        name, reason = next(iter(left.items()))
+        raise ValueError(
+            f"`model` (a {root}) has {len(left)} BatchNorm that cannot be folded, first {name!r}: "
+            f"{reason}. `leave_unknown=True` leaves them as they are, which is exact"
+        )
+    if all(parameter.ndim != 5 for parameter in network.parameters()):
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # it has it
+    return network, tuple(
+        Fusion(name, classes[name], folded.get(name, 0), blocks.get(name, ""), left.get(name, ""))
+        for name in classes
+        if name in folded or name in blocks or name in left
+    )
