@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.modules.conv import _ConvNd
 
+from seattn.attention import rank
 from seattn.fuse.gates import Gate
 
 __all__ = ["FusedInverted", "FusedResidual"]
@@ -53,14 +55,17 @@ class FusedResidual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's output."""
         hidden = self.body(x)
-        residual = self.conv(hidden)
         if self.se is None:
-            return self.act(residual + self.downsample(x))
+            return self.act(self.conv(hidden) + self.downsample(x))
         if self.gate_is_early:
-            squeeze = self.conv(hidden.mean(self.space, keepdim=True))
+            mean = hidden.mean(self.space)  # (N, K)
+            squeeze = F.linear(mean, self.conv.weight.flatten(1), self.conv.bias)  # (N, C)
+            gate = self.se(rank.match_rank(squeeze, hidden))
+            residual = self.conv(hidden)
         else:
-            squeeze = residual.mean(self.space, keepdim=True)
-        return self.act(scale_add(residual, self.se(squeeze), self.downsample(x)))
+            residual = self.conv(hidden)
+            gate = self.se(residual.mean(self.space, keepdim=True))
+        return self.act(scale_add(residual, gate, self.downsample(x)))
 
 
 class FusedInverted(nn.Module):
@@ -109,6 +114,6 @@ def is_pointwise(conv: _ConvNd) -> bool:
     """Return whether every pixel of the output is made of the same pixel of the input alone."""
     return (
         type(conv) in (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-        and set(conv.kernel_size) == set(conv.stride) == {1}
+        and set(conv.kernel_size) == set(conv.stride) == {conv.groups} == {1}
         and set(conv.padding) in ({0}, set("same"), set("valid"))
     )

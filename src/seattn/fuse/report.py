@@ -41,8 +41,9 @@ class FuseReport:
     Args:
         fusions: One entry for each module that was changed or could have been, in the order of
             the network's modules.
-        deviation: The largest difference from the original's outputs on the example, divided by
-            the largest of them.
+        deviation: Of the copy on the example, from the original in float64: the largest difference,
+            divided by the largest output.
+        deviation_before: The same of the original in the copy's dtype.
 
     Examples:
         >>> from seattn import fuse_for_inference, se_resnet18
@@ -58,6 +59,7 @@ class FuseReport:
 
     fusions: tuple[Fusion, ...]
     deviation: float
+    deviation_before: float
 
     @property
     def folded(self) -> int:
@@ -86,7 +88,12 @@ class FuseReport:
                 )
                 for fusion in self.fusions
             ),
-            (f"{len(self.fusions)} modules", "", str(self.folded), f"within {self.deviation:.1g}"),
+            (
+                f"{len(self.fusions)} modules",
+                "",
+                str(self.folded),
+                f"deviation {self.deviation:.1g}, before {self.deviation_before:.1g}",
+            ),
         ]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         return "\n".join(
