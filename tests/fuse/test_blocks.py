@@ -24,9 +24,9 @@ def exact(block, x):
     return fused
 
 
-@pytest.mark.parametrize("dims", (1, 2, 3))
+@pytest.mark.parametrize("dims", [1, 2, 3])
 @pytest.mark.parametrize("gate", GATES)
-@pytest.mark.parametrize("stride", (1, 2))
+@pytest.mark.parametrize("stride", [1, 2])
 def test_bottleneck(dims, gate, stride):
     block = Bottleneck(32, 8, stride=stride, attention=gate, spatial_dims=dims)
     fused = exact(block, torch.randn(3, 32, *(7, 5, 6)[:dims]))
@@ -34,7 +34,7 @@ def test_bottleneck(dims, gate, stride):
     assert fused.gate_is_early is (gate is not None)
 
 
-@pytest.mark.parametrize("dims", (1, 2, 3))
+@pytest.mark.parametrize("dims", [1, 2, 3])
 @pytest.mark.parametrize("gate", GATES)
 def test_basic_block(dims, gate):
     block = BasicBlock(16, 24, stride=2, attention=gate, spatial_dims=dims)
@@ -45,19 +45,19 @@ def test_basic_block(dims, gate):
 
 @pytest.mark.parametrize(
     "options",
-    (
+    [
         {"cardinality": 4, "base_width": 32},
         {"stride_on": "conv1", "stride": 2},
         {"shortcut_kernel_size": 3, "stride": 2, "reduce_first": 2},
         {"dilation": 2, "first_dilation": 2},
         {"drop_path_rate": 0.9},
-    ),
+    ],
 )
 def test_bottleneck_with_options(options):
     exact(Bottleneck(16, 16, attention=SEBlock, **options), torch.randn(2, 16, 9, 7))
 
 
-@pytest.mark.parametrize(("in_channels", "stride"), ((16, 1), (16, 2), (8, 1)))
+@pytest.mark.parametrize(("in_channels", "stride"), [(16, 1), (16, 2), (8, 1)])
 def test_blocks_of_efficientnet(in_channels, stride):
     options = {"kernel_size": 5, "stride": stride, "dilation": 1, "drop_path_rate": 0.5}
     x = torch.randn(2, in_channels, 9, 7)
@@ -100,7 +100,7 @@ def test_input_is_not_changed():
         assert torch.equal(x, before)
 
 
-@pytest.mark.parametrize("position", ("pre", "post", "identity"))
+@pytest.mark.parametrize("position", ["pre", "post", "identity"])
 def test_attention_elsewhere_keeps_the_block_and_folds_its_norms(position):
     block = Bottleneck(32, 8, attention=SEBlock, attention_position=position)
     fused = exact(block, torch.randn(2, 32, 7, 5))
@@ -122,7 +122,7 @@ class _Maximum(SEBlock):
         return super().gate(x.amax((2, 3), keepdim=True))
 
 
-@pytest.mark.parametrize("attention", (CBAMBlock, _Maximum))
+@pytest.mark.parametrize("attention", [CBAMBlock, _Maximum])
 def test_gate_that_reads_more_than_the_mean_keeps_its_block(attention):
     fused = exact(Bottleneck(32, 8, attention=attention), torch.randn(2, 32, 7, 5))
     assert type(fused) is Bottleneck

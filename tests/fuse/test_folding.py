@@ -16,8 +16,8 @@ OPTIONS = [
 ]
 
 
-@pytest.mark.parametrize("dims", (1, 2, 3))
-@pytest.mark.parametrize("affine", (True, False))
+@pytest.mark.parametrize("dims", [1, 2, 3])
+@pytest.mark.parametrize("affine", [True, False])
 @pytest.mark.parametrize("options", OPTIONS)
 def test_one_convolution_is_convolution_and_norm(dims, affine, options):
     conv = CONV[dims](4, 6, **options).double()
@@ -66,9 +66,9 @@ def test_neighbours_of_a_sequential_fold_and_others_do_not():
     expected = net(x)
     assert fold_norms(net) == {"": 2}
     torch.testing.assert_close(net(x), expected, rtol=1e-12, atol=1e-12)
-    assert unfolded_norms(net) == {
-        name: "it is not known to follow a convolution in Sequential" for name in ("0", "4")
-    }
+    assert unfolded_norms(net) == dict.fromkeys(
+        ("0", "4"), "it is not known to follow a convolution in Sequential"
+    )
     assert [type(net[i]) for i in (2, 6)] == [nn.Identity, nn.Identity]
 
 
@@ -81,7 +81,7 @@ class _Backwards(nn.Sequential):
 
 @pytest.mark.parametrize(
     "net",
-    (
+    [
         _Backwards(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)),
         nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3)),
         nn.Sequential(nn.ConvTranspose2d(3, 3, 1), nn.BatchNorm2d(3)),
@@ -89,7 +89,7 @@ class _Backwards(nn.Sequential):
         nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3, track_running_stats=False)),
         nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 3, 1)), nn.BatchNorm2d(3)),
         nn.ModuleList([nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)]),
-    ),
+    ],
 )
 def test_what_is_no_convolution_with_a_known_norm_behind_it_stays(net):
     before = str(net)

@@ -61,7 +61,7 @@ def fuse_for_inference(
         ValueError: Nothing can be fused; a BatchNorm would stay, without ``leave_unknown``; a
             module that would go has a hook.
         RuntimeError: The copy differs from the original on the example: in float64 by more than
-            1e-8 of the largest output; or, in its own dtype, it is more than twice as far from the
+            1e-8 of the largest output; or, in its own dtype, it is more than four times as far from the
             original in float64 as the original in that dtype is, and than 1e-5 in float32 or one
             unit in the last place in half precision.
 
@@ -86,7 +86,7 @@ def fuse_for_inference(
     network, fusions = _fuse(network, leave_unknown)
     check_algebra(outputs(network, example), expected)
 
-    network.to(device=place, dtype=target)
+    network.eval().to(device=place, dtype=target)
     if all(parameter.ndim != 5 for parameter in network.parameters()):
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # it has it
     original = _copy(model, target, place)

@@ -60,12 +60,13 @@ def check_rounding(
         expected: From the original in float64.
 
     Raises:
-        RuntimeError: The fused network is much farther.
+        RuntimeError: The fused network is much farther. One rounding more or less in a large
+            network can double the deviation or halve it.
     """
     dtype = actual[0].dtype
     fused, original = _deviation(actual, expected), _deviation(before, expected)
     floor = 1e-5 if dtype in (torch.float32, torch.float64) else torch.finfo(dtype).eps
-    _refuse_if_beyond(fused, max(2 * original, floor), str(dtype).removeprefix("torch."))
+    _refuse_if_beyond(fused, max(4 * original, floor), str(dtype).removeprefix("torch."))
     return fused, original
 
 
