@@ -340,6 +340,13 @@ def test_an_unknown_part_is_refused_or_left_as_it_is():
         (lambda: nn.Linear(3, 3), {}, ValueError, "no convolution"),
         (lambda: torch.compile(nn.Conv2d(1, 1, 1)), {}, TypeError, "is compiled: pass the network"),
         (lambda: build("resnet"), {"dtype": torch.int8}, TypeError, r"`dtype` \(=torch.int8\)"),
+        (lambda: build("resnet"), {"compile": True}, ValueError, "needs `example`"),
+        (
+            lambda: build("resnet"),
+            {"compile": True, "example": torch.zeros(1, 3, 64, 64), "device": "cuda"},
+            ValueError,
+            r"is for the CPU, not for `device` \(='cuda'\)",
+        ),
     ],
 )
 def test_wrong_arguments(model, options, error, message):
@@ -358,7 +365,7 @@ def test_the_example_is_what_is_compared():
     sizes = []
     network.layer4.register_forward_hook(lambda module, args, out: sizes.append(out.shape))
     fuse_for_inference(network, example=torch.randn(3, 2, 96, 160))
-    assert set(sizes) == {(3, 48, 3, 5)}
+    assert set(sizes) == {(3, 48, 3, 5), (2, 48, 3, 5)}
 
 
 def test_a_wrong_copy_is_not_returned(monkeypatch):

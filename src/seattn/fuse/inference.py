@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from seattn.fuse.compiled import CompiledNetwork
 from seattn.fuse.folding import fold_norms, unfolded_norms
 from seattn.fuse.rebuilding import rebuild_blocks
 from seattn.fuse.report import FuseReport, Fusion
@@ -21,6 +22,7 @@ def fuse_for_inference(
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
     leave_unknown: bool = False,
+    compile: bool = False,
 ) -> nn.Module:
     """Return a copy of a network that computes the same in evaluation, with less work.
 
@@ -45,12 +47,16 @@ def fuse_for_inference(
 
     Args:
         model: A network in floating point, in any mode.
-        example: A batch that it takes, for the comparison; a small one will do. None: two random
-            images of 64 x 96 pixels (or 64, or 32 x 48 x 32).
+        example: A batch that it takes, whose first two images are compared. None: two random ones
+            of 64 x 96 pixels (or 64, or 32 x 48 x 32).
         dtype: Of the copy; None: that of the original.
         device: Of the copy; None: that of the original.
         leave_unknown: Leave a BatchNorm where it is if it is not known to follow a convolution,
             rather than refuse the network.
+        compile: Compile for the CPU, with frozen weights, which takes about a minute and a C++
+            compiler. ``example`` then has the shape to compile for; another shape compiles again.
+            The copy is below the attribute ``network`` of what is returned, and never gives
+            gradients.
 
     Returns:
         The copy, in evaluation, with a ``FuseReport`` as its attribute ``report``.
@@ -59,11 +65,11 @@ def fuse_for_inference(
         TypeError: ``model`` is no module, or is compiled or scripted; ``dtype`` is not of floating
             point.
         ValueError: Nothing can be fused; a BatchNorm would stay, without ``leave_unknown``; a
-            module that would go has a hook.
+            module that would go has a hook; ``compile`` without ``example`` or not on the CPU.
         RuntimeError: The copy differs from the original on the example: in float64 by more than
-            1e-8 of the largest output; or, in its own dtype, it is more than four times as far from the
-            original in float64 as the original in that dtype is, and than 1e-5 in float32 or one
-            unit in the last place in half precision.
+            1e-8 of the largest output; or in its own dtype, where its distance from the original in
+            float64 is more than four times that of the original in that dtype, and more than 1e-5
+            (in half precision, more than the spacing of numbers at 1).
 
     Examples:
         >>> import torch
@@ -76,38 +82,51 @@ def fuse_for_inference(
         >>> fused.report.folded, fused.layer1[0].conv
         (17, Conv2d(64, 256, kernel_size=(1, 1), stride=(1, 1)))
     """
-    _check_arguments(model, dtype)
+    _check_model(model)
     target = dtype or next(p.dtype for p in model.parameters() if p.is_floating_point())
-    place = device or next(model.parameters()).device
+    place = torch.device(device or next(model.parameters()).device)
+    _check_options(target, place, example, compile)
     network = _copy(model, torch.float64, "cpu")
-    if example is None:
-        example = make_example(network)
-    expected = outputs(network, example)
+    images = make_example(network) if example is None else example[:2]
+    expected = outputs(network, images)
     network, fusions = _fuse(network, leave_unknown)
-    check_algebra(outputs(network, example), expected)
+    check_algebra(outputs(network, images), expected)
 
     network.eval().to(device=place, dtype=target)
     if all(parameter.ndim != 5 for parameter in network.parameters()):
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # it has it
-    original = _copy(model, target, place)
-    before = outputs(original, example)
-    deviations = check_rounding(outputs(network, example), before, expected)
+    if compile:
+        network = CompiledNetwork(network)
+    actual = outputs(network, images if example is None else example)
+    before = outputs(_copy(model, target, place), images)
+    deviations = check_rounding([each[: len(images)] for each in actual], before, expected)
     vars(network)["report"] = FuseReport(fusions, *deviations)
     return network
 
 
-def _check_arguments(model: Any, dtype: torch.dtype | None) -> None:
+def _check_model(model: Any) -> None:
     if isinstance(model, torch.jit.ScriptModule) or hasattr(model, "_orig_mod"):
         raise TypeError(
-            f"`model` (a {type(model).__name__}) is compiled: pass the network that was compiled, "
-            "and compile what comes back"
+            f"`model` (a {type(model).__name__}) is compiled: pass the network that was compiled"
         )
     if not isinstance(model, nn.Module):
         raise TypeError(f"`model` (a {type(model).__name__}) must be a torch.nn.Module")
     if not any(parameter.is_floating_point() for parameter in model.parameters()):
         raise ValueError("`model` has no parameters of floating point, so there is nothing to fuse")
-    if dtype is not None and not dtype.is_floating_point:
+
+
+def _check_options(
+    dtype: torch.dtype, device: torch.device, example: Tensor | None, compile: bool
+) -> None:
+    if not dtype.is_floating_point:
         raise TypeError(f"`dtype` (={dtype}) must be of floating point, as torch.bfloat16")
+    if compile and example is None:
+        raise ValueError("`compile` (=True) needs `example`, a batch of the shape to compile for")
+    if compile and device.type != "cpu":
+        raise ValueError(
+            f"`compile` (=True) is for the CPU, not for `device` (={str(device)!r}); give what "
+            "comes back without it to `torch.compile`"
+        )
 
 
 def _copy(model: nn.Module, dtype: torch.dtype, device: torch.device | str) -> nn.Module:
