@@ -13,6 +13,7 @@ PAGES = {
     "compressed_files": None,
     "dicom_volumes": None,
     "export": None,
+    "faster_inference": None,
     "one_channel": None,
     "operating_points": None,
     "own_folder": "1 of 120 images cannot be used",

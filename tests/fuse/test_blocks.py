@@ -10,7 +10,7 @@ from seattn import fuse_for_inference
 from seattn.attention import CBAMBlock, ECABlock, EffectiveSE, SEBlock, SqueezeExcite
 from seattn.backbones import BasicBlock, Bottleneck
 from seattn.backbones.efficientnet_blocks import DepthwiseSeparable, InvertedBottleneck
-from seattn.fuse.blocks import FusedInverted, FusedResidual
+from seattn.fuse.blocks import FusedInverted, FusedResidual, is_pointwise
 from tests.fuse.networks import randomise, relative
 
 GATES = (None, SEBlock, ECABlock, EffectiveSE, partial(SqueezeExcite, hidden_channels=3))
@@ -78,6 +78,23 @@ def test_gate_is_known_before_the_last_convolution_has_run_on_the_map():
     fused.se.register_forward_hook(lambda module, args, out: seen.append("gate"))
     fused(torch.randn(2, 32, 6, 6, dtype=torch.float64))
     assert seen == ["gate", (6, 6)]
+
+
+@pytest.mark.parametrize(
+    ("conv", "pointwise"),
+    [
+        (nn.Conv2d(4, 8, 1), True),
+        (nn.Conv1d(4, 8, 1, padding="same"), True),
+        (nn.Conv3d(4, 8, 1, padding="valid"), True),
+        (nn.Conv2d(4, 8, (1, 3)), False),
+        (nn.Conv2d(4, 8, 1, stride=(1, 2)), False),
+        (nn.Conv2d(4, 8, 1, padding=(1, 0)), False),
+        (nn.Conv2d(4, 8, 1, groups=2), False),
+        (nn.ConvTranspose2d(4, 4, 1), False),
+    ],
+)
+def test_only_a_convolution_of_single_pixels_lets_the_mean_through(conv, pointwise):
+    assert is_pointwise(conv) is pointwise
 
 
 def test_relu_and_shortcut_are_there():
