@@ -93,6 +93,16 @@ def test_half_precision_costs_no_more_than_it_costs_the_original(name, dtype):
     assert torch.stack(ratios).log().mean().exp() < 1.1
 
 
+@pytest.mark.parametrize("name", ["se_bottlenecks", "efficientnet"])
+def test_autocast(name):
+    network = build(name)
+    fused = fuse_for_inference(network)
+    x = torch.randn(8, 3, 64, 64)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = fused(x)
+    assert relative(logits.float(), network(x)) < 0.05
+
+
 def test_a_network_in_half_precision_is_folded_from_its_own_numbers():
     network = build("se_bottlenecks").bfloat16()
     fused = fuse_for_inference(network)
@@ -340,6 +350,7 @@ def test_an_unknown_part_is_refused_or_left_as_it_is():
         (lambda: nn.Linear(3, 3), {}, ValueError, "no convolution"),
         (lambda: torch.compile(nn.Conv2d(1, 1, 1)), {}, TypeError, "is compiled: pass the network"),
         (lambda: build("resnet"), {"dtype": torch.int8}, TypeError, r"`dtype` \(=torch.int8\)"),
+        (lambda: build("resnet"), {"example": (1, 2)}, TypeError, r"`example` \(a tuple\) must be"),
         (lambda: build("resnet"), {"compile": True}, ValueError, "needs `example`"),
         (
             lambda: build("resnet"),
@@ -371,10 +382,10 @@ def test_the_example_is_what_is_compared():
 def test_a_wrong_copy_is_not_returned(monkeypatch):
     from seattn.fuse import blocks
 
-    def wrong(residual, gate, shortcut):
-        return gate * residual + 1.0001 * shortcut
+    def wrong(residual, gate, shortcut, act):
+        return act(gate * residual + 1.0001 * shortcut)
 
-    monkeypatch.setattr(blocks, "scale_add", wrong)
+    monkeypatch.setattr(blocks, "scale_add_act", wrong)
     with pytest.raises(RuntimeError, match="in float64 the fused copy of `model` differs"):
         fuse_for_inference(build("se_bottlenecks"))
 

@@ -8,6 +8,7 @@ from timm.layers import EcaModule, EffectiveSEModule, SEModule
 from timm.layers.cbam import CbamModule
 from timm.models.resnet import BasicBlock, Bottleneck, ResNet
 from torch import nn
+from torchvision.ops.misc import FrozenBatchNorm2d
 
 from seattn import fuse_for_inference, record_gates
 from tests.peers.networks import randomise_norms
@@ -164,12 +165,36 @@ def network_left(fused):
     return [row for row in fused.report.left if row.left]
 
 
-def test_feature_networks_of_timm():
-    network = randomise(timm.create_model("efficientnet_b0", features_only=True))
+@pytest.mark.parametrize("name", ["efficientnet_b0", "seresnet18", "resnet26d"])
+def test_feature_networks_of_timm(name):
+    network = randomise(timm.create_model(name, features_only=True))
     fused = fuse_for_inference(network)
     x = torch.randn(2, 3, 64, 64)
     for ours, theirs in zip(fused(x), network(x), strict=True):
         assert (ours - theirs).abs().max() / theirs.abs().max() < 1e-5
+    assert norms(fused) == []
+
+
+def test_segmentation_network_of_torchvision():
+    network = torchvision.models.segmentation.fcn_resnet50(weights_backbone=None, num_classes=2)
+    fused = fuse_for_inference(randomise(network))
+    x = torch.randn(1, 3, 64, 64)
+    ours, theirs = fused(x)["out"], network(x)["out"]
+    assert (ours - theirs).abs().max() / theirs.abs().max() < 1e-5
+    assert norms(fused) == []
+
+
+def test_frozen_norms_of_torchvision():
+    network = torchvision.models.resnet18(num_classes=7, norm_layer=FrozenBatchNorm2d)
+    for module in network.modules():
+        if isinstance(module, FrozenBatchNorm2d):
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+            nn.init.normal_(module.running_mean, std=0.1)
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, std=0.1)
+    fused = check(network.eval())
+    assert fused.report.folded == 20
+    assert outcomes(fused) == {PLAIN}
 
 
 @pytest.mark.parametrize("library", ["timm", "torchvision"])

@@ -65,7 +65,7 @@ class FusedResidual(nn.Module):
         else:
             residual = self.conv(hidden)
             gate = self.se(residual.mean(self.space, keepdim=True))
-        return self.act(scale_add(residual, gate, self.downsample(x)))
+        return scale_add_act(residual, gate, self.downsample(x), self.act)
 
 
 class FusedInverted(nn.Module):
@@ -105,9 +105,9 @@ class FusedInverted(nn.Module):
         return x + projected if self.has_shortcut else projected
 
 
-def scale_add(residual: Tensor, gate: Tensor, shortcut: Tensor) -> Tensor:
-    """Return ``gate * residual + shortcut`` in one pass."""
-    return torch.addcmul(shortcut, residual, gate)
+def scale_add_act(residual: Tensor, gate: Tensor, shortcut: Tensor, act: nn.Module) -> Tensor:
+    """Return ``act(gate * residual + shortcut)``."""
+    return act(torch.addcmul(shortcut, residual, gate))
 
 
 def is_pointwise(conv: _ConvNd) -> bool:

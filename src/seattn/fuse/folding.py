@@ -17,6 +17,7 @@ __all__ = ["fold", "fold_norms", "unfolded_norms"]
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 _CONVOLUTION_CLASSES = ("timm.layers.conv2d_same.Conv2dSame",)
+_NORM_CLASSES = ("torchvision.ops.misc.FrozenBatchNorm2d",)
 _NORM_ACT_CLASSES = ("timm.layers.norm_act.BatchNormAct2d",)  # a norm and its activation, `act`
 
 
@@ -101,10 +102,10 @@ def _last(owner: nn.Module, key: str) -> tuple[nn.Module, str]:
 
 def _foldable(conv: nn.Module, norm: nn.Module) -> bool:
     convolves = type(conv) in _CONVOLUTIONS or class_path(conv) in _CONVOLUTION_CLASSES
-    normalises = type(norm) in _NORMS or _acts(norm)
+    normalises = type(norm) in _NORMS or class_path(norm) in _NORM_CLASSES or _acts(norm)
     if not convolves or not normalises or norm.running_mean is None:
         return False
-    return conv.out_channels == norm.num_features
+    return conv.out_channels == len(norm.running_mean)
 
 
 def _acts(norm: nn.Module) -> bool:

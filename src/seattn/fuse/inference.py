@@ -62,8 +62,8 @@ def fuse_for_inference(
         The copy, in evaluation, with a ``FuseReport`` as its attribute ``report``.
 
     Raises:
-        TypeError: ``model`` is no module, or is compiled or scripted; ``dtype`` is not of floating
-            point.
+        TypeError: ``model`` is no module, or is compiled or scripted; ``example`` is no tensor;
+            ``dtype`` is not of floating point.
         ValueError: Nothing can be fused; a BatchNorm would stay, without ``leave_unknown``; a
             module that would go has a hook; ``compile`` without ``example`` or not on the CPU.
         RuntimeError: The copy differs from the original on the example: in float64 by more than
@@ -115,11 +115,11 @@ def _check_model(model: Any) -> None:
         raise ValueError("`model` has no parameters of floating point, so there is nothing to fuse")
 
 
-def _check_options(
-    dtype: torch.dtype, device: torch.device, example: Tensor | None, compile: bool
-) -> None:
+def _check_options(dtype: torch.dtype, device: torch.device, example: Any, compile: bool) -> None:
     if not dtype.is_floating_point:
         raise TypeError(f"`dtype` (={dtype}) must be of floating point, as torch.bfloat16")
+    if not (example is None or isinstance(example, Tensor)):
+        raise TypeError(f"`example` (a {type(example).__name__}) must be a tensor, a batch")
     if compile and example is None:
         raise ValueError("`compile` (=True) needs `example`, a batch of the shape to compile for")
     if compile and device.type != "cpu":

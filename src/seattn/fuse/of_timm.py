@@ -30,6 +30,7 @@ NORM_PAIRS: Mapping[str, tuple[tuple[str, str], ...]] = {
     f"{_SENET}.SEResNeXtBottleneck": _BOTTLENECK,
     f"{_EFFICIENTNET}.EfficientNet": (("conv_stem", "bn1"), ("conv_head", "bn2")),
     f"{_EFFICIENTNET}.EfficientNetFeatures": (("conv_stem", "bn1"),),
+    "timm.models._features.FeatureListNet": (("conv1", "bn1"),),
     "timm.models.mobilenetv3.MobileNetV3": (("conv_stem", "bn1"),),
     f"{_MOBILE}.DepthwiseSeparableConv": (
         ("conv_s2d", "bn_s2d"),

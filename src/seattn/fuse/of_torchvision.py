@@ -15,6 +15,7 @@ __all__ = ["EXCITATIONS", "NORM_PAIRS", "READERS"]
 _RESNET = "torchvision.models.resnet"
 
 NORM_PAIRS: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "torchvision.models._utils.IntermediateLayerGetter": (("conv1", "bn1"),),
     f"{_RESNET}.ResNet": (("conv1", "bn1"),),
     f"{_RESNET}.BasicBlock": (("conv1", "bn1"), ("conv2", "bn2")),
     f"{_RESNET}.Bottleneck": (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3")),
