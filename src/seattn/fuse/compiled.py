@@ -30,5 +30,5 @@ class CompiledNetwork(nn.Module):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Compile again: copies and pickles do not hold what was compiled."""
-        super().__setstate__(state)
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
         self.network.compile()

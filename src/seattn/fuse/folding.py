@@ -100,7 +100,7 @@ def _last(owner: nn.Module, key: str) -> tuple[nn.Module, str]:
     return owner, key
 
 
-def _foldable(conv: nn.Module, norm: nn.Module) -> bool:
+def _foldable(conv: Any, norm: Any) -> bool:
     convolves = type(conv) in _CONVOLUTIONS or class_path(conv) in _CONVOLUTION_CLASSES
     normalises = type(norm) in _NORMS or class_path(norm) in _NORM_CLASSES or _acts(norm)
     if not convolves or not normalises or norm.running_mean is None:
