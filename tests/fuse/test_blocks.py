@@ -10,7 +10,8 @@ from seattn import fuse_for_inference
 from seattn.attention import CBAMBlock, ECABlock, EffectiveSE, SEBlock, SqueezeExcite
 from seattn.backbones import BasicBlock, Bottleneck
 from seattn.backbones.efficientnet_blocks import DepthwiseSeparable, InvertedBottleneck
-from seattn.fuse.blocks import FusedInverted, FusedResidual, is_pointwise
+from seattn.fuse.blocks import FusedInverted, FusedResidual
+from seattn.fuse.gates import Gate, gate_through, is_pointwise
 from tests.fuse.networks import randomise, relative
 
 GATES = (None, SEBlock, ECABlock, EffectiveSE, partial(SqueezeExcite, hidden_channels=3))
@@ -78,11 +79,28 @@ def test_gate_is_known_before_the_last_convolution_has_run_on_the_map():
     fused.se.register_forward_hook(lambda module, args, out: seen.append("gate"))
     fused(torch.randn(2, 32, 6, 6, dtype=torch.float64))
     assert seen == ["gate", (6, 6)]
+    first = fused.se.excitation[0]  # fc1 and the convolution in one, 8 means to 2 hidden units
+    assert first.weight.shape == (2, 8, 1, 1)
+
+
+@pytest.mark.parametrize("biases", [(True, True), (True, False), (False, True), (False, False)])
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_gate_through_a_convolution_reads_the_means_before_it(dims, biases):
+    conv = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[dims - 1](6, 20, 1, bias=biases[0]).double()
+    first = nn.Conv2d(20, 3, 1, bias=biases[1])
+    excitation = nn.Sequential(first, nn.ReLU(), nn.Conv2d(3, 20, 1), nn.Sigmoid()).double()
+    hidden = torch.randn(4, 6, *(3, 4, 5)[:dims], dtype=torch.float64)
+    space = tuple(range(2, 2 + dims))
+    for gate in (Gate(excitation), Gate(nn.Sequential(nn.Identity(), *excitation))):
+        actual = gate_through(conv, gate)(hidden.mean(space, keepdim=True))
+        expected = gate(conv(hidden).mean(space, keepdim=True))
+        torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(
     ("conv", "pointwise"),
     [
+        (nn.Linear(4, 8), False),
         (nn.Conv2d(4, 8, 1), True),
         (nn.Conv1d(4, 8, 1, padding="same"), True),
         (nn.Conv3d(4, 8, 1, padding="valid"), True),
@@ -182,3 +200,9 @@ def test_a_subclass_is_not_taken_for_its_base():
     x = torch.randn(2, 1, 9, 9)
     assert type(fused[2]) is _Own
     assert relative(fused(x), net(x)) < 1e-5
+
+
+def test_a_block_in_two_places_is_rebuilt_in_both():
+    block = Bottleneck(32, 8, attention=SEBlock)
+    fused = exact(nn.Sequential(block, nn.ReLU(), block), torch.randn(2, 32, 7, 5))
+    assert [type(fused[i]) for i in (0, 2)] == [FusedResidual, FusedResidual]

@@ -6,6 +6,7 @@ import torch
 import torchvision
 from timm.layers import EcaModule, EffectiveSEModule, SEModule
 from timm.layers.cbam import CbamModule
+from timm.models._efficientnet_blocks import DepthwiseSeparableConv, InvertedResidual
 from timm.models.resnet import BasicBlock, Bottleneck, ResNet
 from torch import nn
 from torchvision.ops.misc import FrozenBatchNorm2d
@@ -143,6 +144,16 @@ def test_attention_that_reads_more_than_the_mean_stays(attention):
     assert {row.block.split(":")[0] for row in fused.report.left if row.block} == {"not rebuilt"}
     kinds = (CbamModule, SEModule, EffectiveSEModule)
     assert sum(isinstance(m, kinds) for m in fused.modules()) == 4
+
+
+@pytest.mark.parametrize("block", [DepthwiseSeparableConv, InvertedResidual])
+def test_space_to_depth_keeps_the_block(block):
+    block = randomise(block(16, 24, stride=1, s2d=1)).double()
+    x = torch.randn(2, 16, 8, 8, dtype=torch.float64)
+    fused = fuse_for_inference(block, example=x)
+    torch.testing.assert_close(fused(x), block(x), rtol=1e-12, atol=1e-12)
+    assert fused.report.left[0].block == "not rebuilt: it has a space-to-depth convolution"
+    assert norms(fused) == []
 
 
 def test_a_norm_that_is_none_of_torch_stays():

@@ -4,11 +4,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.modules.conv import _ConvNd
 
-from seattn.attention import rank
-from seattn.fuse.gates import Gate
+from seattn.fuse.gates import Gate, gate_through, is_pointwise
 
 __all__ = ["FusedInverted", "FusedResidual"]
 
@@ -23,7 +21,7 @@ class FusedResidual(nn.Module):
     Args:
         body: All that comes before the last convolution.
         conv: The last convolution, its BatchNorm folded.
-        gate: What makes the factors of the channels, or None.
+        gate: What makes the factors of the channels of their means, or None.
         shortcut: What the input passes to the addition; None: nothing.
         act: What follows the addition.
     """
@@ -39,11 +37,11 @@ class FusedResidual(nn.Module):
         super().__init__()
         self.body = nn.Sequential(*body)
         self.conv = conv
-        self.se = gate
+        self.gate_is_early = gate is not None and is_pointwise(conv)
+        self.se = gate_through(conv, gate) if gate is not None and is_pointwise(conv) else gate
         self.downsample = nn.Identity() if shortcut is None else shortcut
         self.act = act
         self.space = tuple(range(2, 2 + len(conv.kernel_size)))
-        self.gate_is_early = gate is not None and is_pointwise(conv)
 
     def describe(self) -> str:
         """Say in the report's words what was made of the block."""
@@ -58,9 +56,7 @@ class FusedResidual(nn.Module):
         if self.se is None:
             return self.act(self.conv(hidden) + self.downsample(x))
         if self.gate_is_early:
-            mean = hidden.mean(self.space)  # (N, K)
-            squeeze = F.linear(mean, self.conv.weight.flatten(1), self.conv.bias)  # (N, C)
-            gate = self.se(rank.match_rank(squeeze, hidden))
+            gate = self.se(hidden.mean(self.space, keepdim=True))
             residual = self.conv(hidden)
         else:
             residual = self.conv(hidden)
@@ -108,12 +104,3 @@ class FusedInverted(nn.Module):
 def scale_add_act(residual: Tensor, gate: Tensor, shortcut: Tensor, act: nn.Module) -> Tensor:
     """Return ``act(gate * residual + shortcut)``."""
     return act(torch.addcmul(shortcut, residual, gate))
-
-
-def is_pointwise(conv: _ConvNd) -> bool:
-    """Return whether every pixel of the output is made of the same pixel of the input alone."""
-    return (
-        type(conv) in (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-        and set(conv.kernel_size) == set(conv.stride) == {conv.groups} == {1}
-        and set(conv.padding) in ({0}, set("same"), set("valid"))
-    )

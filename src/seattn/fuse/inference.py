@@ -30,7 +30,8 @@ def fuse_for_inference(
     - In a bottleneck with squeeze-and-excitation, or another gate that reads the mean of every
       channel and no more, the last convolution is one of single pixels. It is linear, so the mean
       of its output is its value at the mean of its input, which has four times fewer channels: the
-      gate is known before the convolution has run. Exact up to rounding.
+      gate is known before the convolution has run. The first layer of the gate, linear too, takes
+      in the convolution. Exact up to rounding.
     - Scale and shortcut are one pass. Stochastic depth is gone, and 2D networks have channels-last
       weights.
 

@@ -22,8 +22,7 @@ READERS: Mapping[str, Callable[[Any], Residual | Inverted]] = {
     path: reader for library in _LIBRARIES for path, reader in library.READERS.items()
 }
 _EXCITATIONS: Mapping[str, Callable[[Any], nn.Module]] = {
-    **of_timm.EXCITATIONS,
-    **of_torchvision.EXCITATIONS,
+    path: excitation for library in _LIBRARIES for path, excitation in library.EXCITATIONS.items()
 }
 
 
@@ -35,18 +34,18 @@ def class_path(module: nn.Module) -> str:
 def read_gate(attention: nn.Module | None) -> Gate | None:
     """Return the gate of an attention block, None where there is no attention.
 
-    A block of ours, or of a user, says in its own class that its gate reads the mean only. A
-    subclass has to say so again, for it may have another gate.
+    A class that is not in the table says of itself that its gate reads the means only. A subclass
+    has to say so again, for it may have another gate.
 
     Raises:
         UnfitError: The gate is not known to be a function of the mean of every channel.
     """
     if attention is None or type(attention) is nn.Identity:
         return None
-    if vars(type(attention)).get("gate_reads_mean_only", False):
-        return Gate(OfBlock(attention))
     if class_path(attention) in _EXCITATIONS:
         return Gate(_EXCITATIONS[class_path(attention)](attention))
+    if vars(type(attention)).get("gate_reads_mean_only", False):
+        return Gate(OfBlock(attention))
     raise UnfitError(
         f"its attention, {type(attention).__name__}, is not known to be a function of the means"
     )

@@ -7,7 +7,7 @@ from torch import nn
 
 from seattn.fuse.parts import Inverted, Residual, UnfitError
 
-__all__ = ["NORM_PAIRS", "READERS"]
+__all__ = ["EXCITATIONS", "NORM_PAIRS", "READERS"]
 
 _RESNET = "seattn.backbones.resnet_blocks"
 _EFFICIENTNET = "seattn.backbones.efficientnet_blocks"
@@ -64,4 +64,25 @@ READERS: Mapping[str, Callable[[Any], Residual | Inverted]] = {
     f"{_RESNET}.Bottleneck": _bottleneck,
     f"{_EFFICIENTNET}.DepthwiseSeparable": _depthwise,
     f"{_EFFICIENTNET}.InvertedBottleneck": _inverted,
+}
+
+
+def _squeeze_excitation(se: Any) -> nn.Module:
+    return nn.Sequential(se.fc1, nn.ReLU(), se.fc2, nn.Sigmoid())
+
+
+def _squeeze_excite(se: Any) -> nn.Module:
+    return nn.Sequential(se.conv_reduce, nn.SiLU(), se.conv_expand, nn.Sigmoid())
+
+
+def _effective(se: Any) -> nn.Module:
+    return nn.Sequential(se.fc, nn.Hardsigmoid())
+
+
+_SE = "seattn.attention.squeeze_excitation"
+
+EXCITATIONS: Mapping[str, Callable[[Any], nn.Module]] = {
+    f"{_SE}.SEBlock": _squeeze_excitation,
+    f"{_SE}.SqueezeExcite": _squeeze_excite,
+    "seattn.attention.effective_squeeze_excitation.EffectiveSE": _effective,
 }
