@@ -3,8 +3,7 @@
 The public face, re-exported by hand. Importing it loads torch and nothing else heavy.
 """
 
-from seattn import data, explain, metrics, predict, pretrained, surgery, weights
-from seattn import data, explain, fuse, metrics, pretrained, surgery, weights
+from seattn import data, explain, fuse, metrics, predict, pretrained, surgery, weights
 from seattn.attention import SEBlock, record_gates
 from seattn.backbones import (
     EfficientNet,
