@@ -157,8 +157,6 @@ def _gate(
 def _why_not_norm(norm: nn.Module, x: Tensor) -> str | None:
     if type(norm) is not _NORMS.get(x.ndim):
         return f"the norm is of class {type(norm).__name__}"
-    if norm.num_features != x.shape[1]:
-        return "the norm has another number of channels"
     if x.numel() == x.shape[1]:
         return "the batch has one value a channel"
     for tensor in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
