@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import platform
 import random
 import re
@@ -126,10 +127,10 @@ def version_of(package: str) -> str | None:
 
 
 def commit_hash() -> str:
-    """The commit that is checked out."""
+    """The commit that is checked out, or that ``COMMIT`` names where there is no repository."""
     command = ["git", "rev-parse", "--short", "HEAD"]
     found = subprocess.run(command, capture_output=True, text=True, check=False)
-    return found.stdout.strip() or "unknown"
+    return found.stdout.strip() or os.environ.get("COMMIT", "unknown")
 
 
 def _processor() -> str | None:

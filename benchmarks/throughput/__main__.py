@@ -44,6 +44,9 @@ def main() -> None:
     torch.set_num_threads(choices.threads)
     torch.set_float32_matmul_precision("high")
     torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.benchmark = True
+    # Each contestant is compiled; beyond the limit torch would run the others as they are.
+    torch._dynamo.config.recompile_limit = 64
+    torch._dynamo.config.fail_on_recompile_limit_hit = True
     method = Method(device, choices.rounds, choices.window, choices.tolerance)
     facts = {"run": uuid.uuid4().hex, **circumstances(PACKAGES, threads=choices.threads)}
     facts |= {"device": device_name(device), **asdict(method)}
@@ -79,7 +82,9 @@ def parse() -> argparse.Namespace:
     add = parser.add_argument
     libraries = list(dict.fromkeys(name for each in NETWORKS.values() for name in each))
     modes = [*MODES, *EXPORTS]
-    usual = ["eager", "compiled", "CUDA graphs", "max-autotune"] if cuda else ["eager", "compiled"]
+    usual = ["eager", "compiled"]
+    if cuda:
+        usual += ["CUDA graphs", "max-autotune", "fused", "fused, compiled", "fused, CUDA graphs"]
     add("--device", choices=("cuda", "cpu"), default="cuda" if cuda else "cpu")
     add("--work", nargs="+", choices=("train", "infer"), default=["train", "infer"])
     add("--networks", nargs="+", choices=NETWORKS, help="(default: all)")
@@ -193,8 +198,23 @@ def show(case: Case, rows: list[dict[str, Any]]) -> None:
                     f"  {row['library']}, {row['mode']}: with SE {ratio:.3f} of the throughput "
                     f"without, [{low:.3f}, {high:.3f}]"
                 )
+    show_best_rivals(rows)
     if rows and (dropped := rows[0].get("dropped")):
         print(f"  {len(dropped)} disturbed rounds dropped")
+
+
+def show_best_rivals(rows: list[dict[str, Any]]) -> None:
+    """Print our throughput by that of the fastest contestant of another library."""
+    timed = [row for row in rows if kept(row)]
+    for row in timed:
+        others = [r for r in timed if r["network"] == row["network"] and r["library"] != "seattn"]
+        if row["library"] == "seattn" and others:
+            best = min(others, key=lambda other: statistics.median(kept(other)))
+            ratio, low, high = paired_ratio(kept(best), kept(row))
+            print(
+                f"  {row['contestant']}: {ratio:.3f} of the throughput of {best['contestant']}, "
+                f"[{low:.3f}, {high:.3f}]"
+            )
 
 
 def with_and_without(row: dict[str, Any], plain: dict[str, Any]) -> bool:

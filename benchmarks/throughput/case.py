@@ -13,6 +13,7 @@ from torch import Tensor
 from benchmarks.throughput.checks import allowed, deviations, numbers, reference_numbers
 from benchmarks.throughput.contestants import NETWORKS, Contestant, weights_of
 from benchmarks.throughput.export import EXPORTS
+from benchmarks.throughput.fused import require_fused, switched, switched_on
 from benchmarks.throughput.steps import Batch, infer, make_batch, trainer
 from benchmarks.throughput.timing import Rounds, run_rounds
 
@@ -59,6 +60,13 @@ def run_case(
     case: Case, contestants: Sequence[Contestant], method: Method
 ) -> tuple[list[Entry], Rounds | None]:
     """Measure one case; without a single valid contestant there are no rounds."""
+    with switched("off"):
+        return _run_case(case, contestants, method)
+
+
+def _run_case(
+    case: Case, contestants: Sequence[Contestant], method: Method
+) -> tuple[list[Entry], Rounds | None]:
     entries = []
     for network in dict.fromkeys(each.network for each in contestants):
         mine = [each for each in contestants if each.network == network]
@@ -93,7 +101,8 @@ def _prepare(
     for contestant in contestants:
         entry = Entry(contestant, rounding=rounding)
         try:
-            _set_up(entry, weights, batch, case, device, reference)
+            with switched("on" if contestant.fused else "off"):
+                _set_up(entry, weights, batch, case, device, reference)
             entry.valid = allowed(entry.deviations, rounding)
         except (ImportError, RuntimeError, ValueError, TypeError) as error:
             entry.absent = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
@@ -132,13 +141,16 @@ def _set_up(
         entry.deviations = deviations({"logits": step()}, reference)
         entry.step = step
         return
+    if contestant.fused:
+        require_fused(network, batch, train=train)
     forward = contestant.compiled(network)
     start = time.perf_counter()
     found = numbers(network, forward, batch, train=train)
     if contestant.mode != "eager":
         entry.compile_seconds = time.perf_counter() - start
     entry.deviations = deviations(found, reference)
-    entry.step = (trainer if train else infer)(network, forward, batch)
+    step = (trainer if train else infer)(network, forward, batch)
+    entry.step = switched_on(step) if contestant.fused else step
     for _ in range(3):
         entry.step()
 

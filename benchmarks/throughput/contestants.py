@@ -74,8 +74,11 @@ MODES: Mapping[str, dict[str, object] | None] = {
     "CUDA graphs": {"mode": "reduce-overhead"},
     "max-autotune": {"mode": "max-autotune"},
     "compiled, frozen": {"options": {"freezing": True}},
+    "fused": None,
+    "fused, compiled": {},
+    "fused, CUDA graphs": {"mode": "reduce-overhead"},
 }
-"""Arguments of ``torch.compile``."""
+"""Arguments of ``torch.compile``; fused modes are for our ResNets on a GPU."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,11 @@ class Contestant:
     def name(self) -> str:
         """As the tables show it."""
         return f"{self.library} {self.network}, {self.mode}"
+
+    @property
+    def fused(self) -> bool:
+        """Whether our fused kernels run."""
+        return self.mode.startswith("fused")
 
     def build(self, weights: Mapping[str, Tensor], *, in_chans: int, device: str) -> nn.Module:
         """Return the network with the weights of all its rivals, channels last, not compiled."""
@@ -132,4 +140,7 @@ def all_contestants(
         for library in NETWORKS[network]:
             if library in libraries:
                 for mode in modes:
-                    yield Contestant(network, library, mode)
+                    contestant = Contestant(network, library, mode)
+                    can_fuse = library == "seattn" and network in ("se_resnet50", "resnet50")
+                    if can_fuse or not contestant.fused:
+                        yield contestant

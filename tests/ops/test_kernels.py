@@ -16,12 +16,13 @@ import torch
 
 TRITON = importlib.util.find_spec("triton")
 pytestmark = pytest.mark.skipif(TRITON is None, reason="Triton is not installed")
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
 
 
-def run(program: str, *arguments: str, **environment: str) -> list[str]:
+def run(*arguments: str, **environment: str) -> list[str]:
     done = subprocess.run(
-        [sys.executable, HERE / program, *arguments],
+        [sys.executable, *arguments],
+        cwd=ROOT,
         env={**os.environ, "TRITON_DEFAULT_FP_FUSION": "1", **environment},
         capture_output=True,
         text=True,
@@ -39,19 +40,19 @@ def version(package: str) -> tuple[int, ...]:
 def test_kernels_equal_plain_torch_in_the_interpreter():
     if version("triton") < (3, 7) and version("numpy") >= (2, 4):
         pytest.skip("the interpreter of Triton 3.6 does not run with NumPy 2.4")
-    assert run("compared.py", "cpu", TRITON_INTERPRET="1") == ["450 calls"]
+    assert run("-m", "benchmarks.kernel_calls", "cpu", TRITON_INTERPRET="1") == ["450 calls"]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 def test_kernels_equal_plain_torch_on_a_gpu():
-    assert run("compared.py", "cuda") == ["450 calls"]
+    assert run("-m", "benchmarks.kernel_calls", "cuda") == ["450 calls"]
 
 
 @pytest.mark.parametrize("capability", ["80", "90", "100"])
 def test_kernels_compile_without_spills_and_load_16_bytes_at_a_time(capability, tmp_path):
     if not list(Path(TRITON.origin).parent.glob("backends/nvidia/bin/ptxas*")):
         pytest.skip("this Triton comes without an assembler for CUDA")
-    lines = run("compiled.py", capability, TRITON_CACHE_DIR=str(tmp_path))
+    lines = run("tests/ops/compiled.py", capability, TRITON_CACHE_DIR=str(tmp_path))
     rows = [json.loads(line) for line in lines]
     assert len(rows) == 45
     for row in rows:
