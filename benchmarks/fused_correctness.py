@@ -36,7 +36,7 @@ from seattn.backbones.fused import fused_paths
 from seattn.ops import switch
 from seattn.ops.self_check import TOLERANCES, self_check
 
-__all__ = ["CASES", "Case", "check_network", "opened", "prove"]
+__all__ = ["CASES", "Case", "check_network", "opened", "prove", "proved_line"]
 
 AT_MOST, EACH_AT_MOST = 1.05, 2.0
 """The fused error by the plain one: the median over a dtype's draws, and over a case's.
@@ -95,10 +95,7 @@ def main() -> int:
     print(f"{'passed' if row['passed'] else 'FAILED'} on {row['device']} in {row['seconds']:.0f} s")
     if choices.device == "cuda" and choices.record:
         record([row], choices.record)
-        rows = [json.loads(line) for line in choices.record.read_text().splitlines()]
-        proved = {tuple(each["capability"]) for each in rows if each["passed"]}
-        print("the line for src/seattn/ops/switch.py:")
-        print(f"PROVED: frozenset[tuple[int, int]] = frozenset({sorted(proved)})")
+        print(f"the line for src/seattn/ops/switch.py:\n{proved_line(choices.record)}")
     return 0 if row["passed"] else 1
 
 
@@ -138,14 +135,21 @@ def prove(device: str, cases: Sequence[Case], draws: Mapping[str, int]) -> dict[
             print(f"{case}: {found['ratio']:.3f} of the plain error, {found['seconds']:.1f} s")
             row["faults"] += [f"{case}: {fault}" for fault in found["faults"]]
     row["ratios"] = {}
-    for dtype in dict.fromkeys(case.dtype for case in cases):
-        mine = (each["ratios"] for each in row["networks"] if each["dtype"] == dtype)
-        row["ratios"][dtype] = ratio = statistics.median(itertools.chain(*mine))
+    for name in dict.fromkeys(case.dtype for case in cases):
+        mine = (each["ratios"] for each in row["networks"] if each["dtype"] == name)
+        row["ratios"][name] = ratio = statistics.median(itertools.chain(*mine))
         if not ratio <= AT_MOST:
-            row["faults"].append(f"{dtype}: {ratio:.3f} of the error of the plain modules")
+            row["faults"].append(f"{name}: {ratio:.3f} of the error of the plain modules")
     row["passed"] = not row["faults"]
     row["seconds"] = time.perf_counter() - start
     return row
+
+
+def proved_line(file: Path) -> str:
+    """The line of the switch that the recorded rows stand for."""
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    proved = sorted({tuple(row["capability"]) for row in rows if row["passed"]})
+    return f"PROVED: frozenset[tuple[int, int]] = frozenset({proved})"
 
 
 @contextlib.contextmanager
@@ -214,7 +218,7 @@ def check_network(case: Case, device: str, *, draws: int) -> dict[str, Any]:
                 faults.append(f"{name} is off by {error:.1e}, without fused kernels by nothing")
         ratios.append(math.exp(statistics.fmean(logs)))
     ratio = statistics.median(ratios)
-    if not ratio <= EACH_AT_MOST:
+    if not (ratio <= EACH_AT_MOST and all(map(math.isfinite, ratios))):
         faults.append(f"{ratio:.3f} of the error of the plain modules")
     seconds = time.perf_counter() - start
     return {"ratio": ratio, "ratios": ratios, "faults": faults, "seconds": seconds}
@@ -290,7 +294,7 @@ def _errors(found: Results, exact: Results) -> dict[str, float]:
         raise ValueError(f"tensors differ: {sorted(found.keys() ^ exact.keys())[:5]}")
     gaps = {name: float((found[name].double() - value).norm()) for name, value in exact.items()}
     norms = {name: float(value.norm()) for name, value in exact.items()}
-    return {name: gap / norms[name] if gap else 0.0 for name, gap in gaps.items()}
+    return {name: gap / max(norms[name], 1e-300) if gap else 0.0 for name, gap in gaps.items()}
 
 
 if __name__ == "__main__":

@@ -103,15 +103,7 @@ class Launch:
 
 def main() -> int:
     """Measure, print and record one row for each case and launch."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.fused_kernels")
-    add = parser.add_argument
-    add("--batch", type=int, default=256, metavar="N")
-    add("--operators", nargs="+", choices=sorted({case.operator for case in CASES}))
-    add("--tiles", nargs="+", type=int, default=[], metavar="VALUES", help="try these as well")
-    add("--warps", nargs="+", type=int, default=[], metavar="N", help="try these as well")
-    add("--programs", nargs="+", type=int, default=[], metavar="N", help="of a reduction")
-    add("--record", type=Path, metavar="FILE", help="append rows to a JSONL file")
-    choices = parser.parse_args()
+    choices = parse()
     cases = [c for c in CASES if not choices.operators or c.operator in choices.operators]
     if not torch.cuda.is_available():
         for case in cases:
@@ -129,6 +121,19 @@ def main() -> int:
             _show(row)
         record([row | facts for row in rows], choices.record)
     return 0
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.fused_kernels")
+    add = parser.add_argument
+    add("--batch", type=int, default=256, metavar="N")
+    add("--operators", nargs="+", choices=sorted({case.operator for case in CASES}))
+    add("--tiles", nargs="+", type=int, default=[], metavar="VALUES", help="try these as well")
+    add("--warps", nargs="+", type=int, default=[], metavar="N", help="try these as well")
+    add("--programs", nargs="+", type=int, default=[], metavar="N", help="of a reduction")
+    add("--record", type=Path, metavar="FILE", help="append rows to a JSONL file")
+    return parser.parse_args()
 
 
 def arguments(case: Case, images: int, device: str, *, seed: int = 0) -> tuple[Any, ...]:
@@ -180,12 +185,14 @@ def _launches(case: Case, choices: argparse.Namespace) -> list[Launch]:
     return list(dict.fromkeys([Launch(), *itertools.starmap(Launch, asked)]))
 
 
-def _measure(case: Case, images: int, launches: list[Launch]) -> Iterator[dict[str, Any]]:
+def _measure(
+    case: Case, images: int, launches: list[Launch], device: str = "cuda"
+) -> Iterator[dict[str, Any]]:
     """Time the launches and the copy in shuffled rounds; a wrong result has no time."""
     moved = case.bytes(images)
     sets = range(max(2, round(SETS_BYTES / moved)))
-    calls = [arguments(case, images, "cuda", seed=seed) for seed in sets]
-    source = torch.zeros(len(sets), moved // 2, dtype=torch.uint8, device="cuda")
+    calls = [arguments(case, images, device, seed=seed) for seed in sets]
+    source = torch.zeros(len(sets), moved // 2, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     steps: dict[Any, Callable[[], object]] = {
         "copy": _graph([lambda s=s: target[s].copy_(source[s]) for s in sets])  # type: ignore[misc]
@@ -200,7 +207,7 @@ def _measure(case: Case, images: int, launches: list[Launch]) -> Iterator[dict[s
                     steps[launch] = _graph([lambda c=c: operator(*c) for c in calls])  # type: ignore[misc]
         except Exception as error:  # noqa: BLE001  # too much shared memory, say
             failed[launch] = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
-    seconds = _rounds(steps, len(sets))
+    seconds = _rounds(steps, device, per=len(sets))
     for launch in launches:
         row = {
             **asdict(case), **asdict(launch), "batch": images, "bytes": moved,
@@ -239,9 +246,11 @@ def _graph(calls: list[Callable[[], object]]) -> Callable[[], object]:
     return graph.replay
 
 
-def _rounds(steps: Mapping[Any, Callable[[], object]], per: int) -> dict[Any, list[float]]:
+def _rounds(
+    steps: Mapping[Any, Callable[[], object]], device: str, *, per: int
+) -> dict[Any, list[float]]:
     """Seconds of one call, by round; the order is shuffled each round."""
-    clock, order, shuffle = device_clock("cuda"), list(steps), random.Random(0)
+    clock, order, shuffle = device_clock(device), list(steps), random.Random(0)
     counts = {name: max(1, round(WINDOW / clock.time(step, 1))) for name, step in steps.items()}
     seconds: dict[Any, list[float]] = {name: [] for name in steps}
     for _ in range(ROUNDS):

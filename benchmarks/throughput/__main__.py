@@ -44,9 +44,6 @@ def main() -> None:
     torch.set_num_threads(choices.threads)
     torch.set_float32_matmul_precision("high")
     torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.benchmark = True
-    # Each contestant is compiled; beyond the limit torch would run the others as they are.
-    torch._dynamo.config.recompile_limit = 64
-    torch._dynamo.config.fail_on_recompile_limit_hit = True
     method = Method(device, choices.rounds, choices.window, choices.tolerance)
     facts = {"run": uuid.uuid4().hex, **circumstances(PACKAGES, threads=choices.threads)}
     facts |= {"device": device_name(device), **asdict(method)}
@@ -59,7 +56,8 @@ def main() -> None:
         modes = [m for m in choices.modes if work == "infer" or m not in EXPORTS]
         who = list(all_contestants(choices.networks, choices.libraries, modes))
         torch.compiler.reset()
-        entries, rounds = run_case(case, who, method)
+        with all_compiled():
+            entries, rounds = run_case(case, who, method)
         peak = ceilings(device, DTYPES[dtype], clock=device_clock(device))
         rows = list(make_rows(case, entries, rounds, peak, facts))
         show(case, rows)
@@ -69,6 +67,11 @@ def main() -> None:
         if rounds is not None and rounds.interrupted:
             print("interrupted: the whole rounds of the last case are kept")
             break
+
+
+def all_compiled() -> Any:
+    """Contestants share their code: beyond the usual limit torch would run the others eagerly."""
+    return torch._dynamo.config.patch(recompile_limit=64, fail_on_recompile_limit_hit=True)
 
 
 def parse() -> argparse.Namespace:

@@ -38,6 +38,7 @@ def switched_on(step: Callable[[], Any]) -> Callable[[], Any]:
 def require_fused(network: nn.Module, batch: Batch, *, train: bool) -> None:
     """Raise unless every path of the network is fused; the kernels are checked by this call."""
     with batch.autocast():
-        for path in fused_paths(network.train(train), batch.images[:2]):
-            if path.why_plain is not None:
-                raise ValueError(f"not fused: {path}")
+        paths = fused_paths(network.train(train), batch.images[:2])
+    plain = [str(path) for path in paths if path.why_plain is not None]
+    if plain or not paths:
+        raise ValueError(f"not fused: {plain[0] if plain else 'no path of this network can be'}")

@@ -8,6 +8,8 @@ import pytest
 import torch
 from torch import nn
 
+import seattn
+from benchmarks.fused_correctness import opened
 from benchmarks.peers import find
 from benchmarks.throughput import __main__ as command
 from benchmarks.throughput import case as case_module
@@ -18,6 +20,8 @@ from benchmarks.throughput.contestants import NETWORKS, Contestant
 from benchmarks.throughput.export import EXPORTS
 from benchmarks.throughput.steps import infer, make_batch, trainer
 from benchmarks.throughput.timing import paired_ratio, run_rounds
+from seattn.attention import SEBlock
+from seattn.backbones import BasicBlock, ResNet
 
 
 class Tiny(nn.Module):
@@ -204,3 +208,83 @@ def test_quick_keeps_the_networks_that_are_asked_for(monkeypatch):
     assert networks("--quick", "--networks", "efficientnet_b5") == ["efficientnet_b5"]
     assert networks("--quick") == ["se_resnet50", "resnet50"]
     assert networks() == list(NETWORKS)
+
+
+# ---- fused kernels --------------------------------------------------------------------------
+
+FUSED = ["fused", "fused, compiled", "fused, CUDA graphs"]
+
+
+def test_fused_kernels_are_for_our_resnets():
+    who = contestants.all_contestants(list(NETWORKS), ["timm", "seattn"], ["eager", *FUSED])
+    fused = [each for each in who if each.fused]
+    assert {(each.library, each.network) for each in fused} == {
+        ("seattn", "se_resnet50"),
+        ("seattn", "resnet50"),
+    }
+    assert len(fused) == 2 * len(FUSED)
+
+
+def resnet(in_chans):
+    torch.manual_seed(0)
+    return ResNet(BasicBlock, (1, 1, 1, 1), channels=(16, 16, 16, 16), attention=SEBlock)
+
+
+@pytest.fixture
+def small_resnet(monkeypatch):
+    """A small network in place of ours, compiled without Inductor."""
+    small = {"se_resnet50": {"seattn": resnet}}
+    monkeypatch.setattr(contestants, "NETWORKS", small)
+    monkeypatch.setattr(case_module, "NETWORKS", small)
+    monkeypatch.setattr(contestants, "load_weights", nn.Module.load_state_dict)
+    for mode in ("compiled", "fused, compiled"):
+        monkeypatch.setitem(contestants.MODES, mode, {"backend": "aot_eager", "fullgraph": True})
+    modes = ["eager", "fused", "compiled", "fused, compiled"]
+    return [Contestant("se_resnet50", "seattn", mode) for mode in modes]
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # Dynamo does
+@pytest.mark.parametrize(("work", "modes"), [("train", 4), ("infer", 2)])
+def test_the_switch_is_on_in_the_steps_of_the_fused_alone(small_resnet, monkeypatch, work, modes):
+    def ran_fused(step):
+        with torch.profiler.profile() as profile:
+            step()
+        return any(event.name == "seattn::affine_act" for event in profile.events())
+
+    def run_rounds(steps, **method):
+        return {name: ran_fused(step) for name, step in steps.items()}
+
+    monkeypatch.setattr(case_module, "run_rounds", run_rounds)
+    torch.compiler.reset()
+    who, method = small_resnet[:modes], Method("cpu", rounds=2, window=0, tolerance=9)
+    with opened("cpu"):
+        entries, found = run_case(Case(work, "fp32", 4, 3, 64), who, method)
+        assert seattn.set_fused("on") == "on"  # as it was before
+    assert [(entry.valid, entry.absent) for entry in entries] == [(True, None)] * modes
+    assert found == {each.name: each.fused for each in who}
+
+
+def test_where_nothing_is_fused_a_fused_contestant_is_absent(small_resnet):
+    method = Method("cpu", rounds=2, window=0, tolerance=9)
+    before = seattn.set_fused("auto")
+    try:
+        entries, _ = run_case(Case("infer", "fp32", 2, 3, 64), small_resnet[:2], method)
+        assert seattn.set_fused("auto") == "auto"
+    finally:
+        seattn.set_fused(before)
+    assert [entry.valid for entry in entries] == [True, False]
+    assert entries[1].absent == (
+        "ValueError: not fused: bn1: plain, the input is on cpu; the kernels are for cuda"
+    )
+
+
+def test_our_rows_are_shown_beside_the_fastest_rival(capsys):
+    def row(library, mode, seconds):
+        facts = {"library": library, "network": "n", "mode": mode, "device": "cuda", "dropped": []}
+        return facts | {"contestant": f"{library} n, {mode}", "seconds": [seconds] * 3}
+
+    rows = [row("timm", "eager", 3.0), row("timm", "compiled", 2.0), row("seattn", "fused", 1.0)]
+    command.show_best_rivals(rows)
+    assert capsys.readouterr().out == (
+        "  seattn n, fused: 2.000 of the throughput of timm n, compiled, [2.000, 2.000]\n"
+    )
