@@ -2,12 +2,14 @@
 
 import json
 import sys
+from importlib.util import find_spec
 
 import pytest
 import torch
 
-from benchmarks import fused_correctness, kernel_calls
-from benchmarks.fused_correctness import Case, check_network, opened, prove, proved_line
+from benchmarks import fused_correctness, fused_networks, kernel_calls
+from benchmarks.fused_correctness import prove, proved_line
+from benchmarks.fused_networks import Case, check_network, opened
 from benchmarks.throughput.fused import switched
 from seattn.ops import affine, operators, reference, switch
 
@@ -81,6 +83,48 @@ def test_another_result_in_a_second_run_is_a_fault(monkeypatch):
     with opened("cpu"):
         faults = check_network(CASES[0], "cpu", draws=1)["faults"]
     assert "logits differs in a second run" in faults
+
+
+@pytest.mark.skipif(find_spec("triton") is not None, reason="its interpreter has its own test")
+@pytest.mark.parametrize("shape", [(2, 3, 8), (2, 3)])
+def test_each_shape_is_compared_in_a_process_and_what_is_raised_there_is_a_fault(
+    monkeypatch, shape
+):
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    monkeypatch.setattr(fused_correctness, "SHAPES", [shape])
+    faults = []
+    found = fused_correctness._kernels("cpu", faults)
+    if len(shape) == 3:
+        assert (found["calls"], found["error_by_tolerance"], faults) == (60, 0.0, [])
+    else:
+        assert len(faults) == 1
+        assert faults[0].startswith("kernels: IndexError: ")
+
+
+def test_what_a_network_raises_is_a_fault(monkeypatch):
+    def failing(*args):
+        raise RuntimeError("ptxas died")
+
+    monkeypatch.setattr(fused_networks, "_build", failing)
+    row = prove("cpu", CASES[:1], {"small": 1})
+    assert not row["passed"]
+    assert row["faults"][0].endswith("RuntimeError: ptxas died")
+
+
+def test_cases_run_in_processes_for_a_gpu():
+    """Which have no GPU here."""
+    found = list(fused_correctness._networks("cuda", CASES[:1], {"small": 1}))
+    assert len(found) == 1
+    assert found[0]["faults"] or torch.cuda.is_available()
+
+
+def test_what_the_self_check_raises_is_a_fault(monkeypatch):
+    def failing(device, dtype):
+        raise RuntimeError("ptxas died")
+
+    monkeypatch.setattr(fused_correctness, "self_check", failing)
+    faults = prove("cpu", CASES[:1], {"small": 1})["faults"]
+    assert "self-check: torch.float16: RuntimeError: ptxas died" in faults
 
 
 def test_a_plain_path_is_a_fault():

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from benchmarks.rounds import circumstances, judge, measure, record, show
+from benchmarks.rounds import circumstances, commit_hash, judge, measure, record, show
 
 
 def test_rounds_are_counted_without_the_warm_up():
@@ -67,3 +67,12 @@ def test_a_row_is_shown_and_recorded(tmp_path, capsys):
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
     assert rows == [row, row]
     assert rows[0]["versions"] == {"pytest": pytest.__version__, "no-such-package": None}
+
+
+def test_a_copy_without_the_repository_is_told_its_commit(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    monkeypatch.delenv("COMMIT", raising=False)
+    assert commit_hash() == "unknown"
+    monkeypatch.setenv("COMMIT", "abc1234")
+    assert commit_hash() == "abc1234"

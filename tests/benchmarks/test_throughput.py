@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import seattn
-from benchmarks.fused_correctness import opened
+from benchmarks.fused_networks import opened
 from benchmarks.peers import find
 from benchmarks.throughput import __main__ as command
 from benchmarks.throughput import case as case_module
