@@ -1,10 +1,10 @@
 """How near the fused kernels come to a copy: ``python -m benchmarks.fused_kernels --record FILE``.
 
-Each operator as a ResNet-50 calls it, at each stage's shape. Its floor is the time of a copy that
-moves as many bytes, measured in the same rounds on the same card. Calls run from CUDA graphs, over
-so many sets of tensors that no cache holds them. Tiles, warps and programs other than the kernels'
-own are tried with ``--tiles``, ``--warps`` and ``--programs``. Without a GPU the bytes are printed,
-and plain torch runs on a few images: nothing is timed.
+Each operator as a ResNet-50 or an EfficientNet-B0 calls it, at each stage's shape. Its floor is the
+time of a copy that moves as many bytes, measured in the same rounds on the same card. Calls run
+from CUDA graphs, over so many sets of tensors that no cache holds them. Tiles, warps and programs
+other than the kernels' own are tried with ``--tiles``, ``--warps`` and ``--programs``. Without a
+GPU the bytes are printed, and plain torch runs on a few images: nothing is timed.
 """
 
 from __future__ import annotations
@@ -59,10 +59,20 @@ MOVED: Mapping[tuple[str, str], Moved] = {
     ("affine_act_apply", "inner"): Moved(3, 0, 4),
     # the gradient is masked already: no shift
     ("affine_act_apply", "tail"): Moved(3, 0, 3),
+    # reads x, scale, shift; writes three means
+    ("silu_squeeze", "middle"): Moved(1, 0, 5),
+    # reads x, scale, shift, gate; writes y
+    ("silu_gate", "middle"): Moved(2, 0, 3),
+    # reads grad, x, scale, shift; writes three sums
+    ("silu_gate_reduce", "middle"): Moved(2, 0, 5),
+    # reads grad, x and six vectors; writes dx
+    ("silu_gate_apply", "middle"): Moved(3, 0, 6),
 }
 INNER = [(12544, 64), (3136, 64), (784, 128), (196, 256), (49, 512)]
 TAILS = [(3136, 256), (784, 512), (196, 1024), (49, 2048)]
 """Pixels and channels of the stem and of the stages."""
+MIDDLES = [(12544, 32), (3136, 144), (784, 240), (196, 672), (49, 1152)]
+"""Behind the depthwise convolutions of an EfficientNet-B0."""
 ROUNDS, WINDOW, SETS_BYTES = 15, 0.01, 4e8
 
 
@@ -88,7 +98,11 @@ class Case:
 CASES = [
     Case(operator, form, *shape)
     for operator, form in MOVED
-    for shape in {"inner": INNER, "any": sorted({*INNER, *TAILS}, reverse=True)}.get(form, TAILS)
+    for shape in {
+        "inner": INNER,
+        "any": sorted({*INNER, *TAILS}, reverse=True),
+        "middle": MIDDLES,
+    }.get(form, TAILS)
 ]
 
 
@@ -150,6 +164,11 @@ def arguments(case: Case, images: int, device: str, *, seed: int = 0) -> tuple[A
     tail, projected = "tail" in case.form, case.form == "projected tail"
     if case.operator == "moments":
         return (maps(),)
+    if case.operator in ("silu_squeeze", "silu_gate"):
+        return maps(), *(vectors() for _ in range(2 if case.operator == "silu_squeeze" else 3))
+    if case.operator in ("silu_gate_reduce", "silu_gate_apply"):
+        number = 2 if case.operator == "silu_gate_reduce" else 6
+        return maps(), maps(), *(vectors() for _ in range(number))
     if case.operator == "affine_act":
         added = (maps() if tail else None, vectors() if projected else None)
         return maps(), vectors(), vectors(), *added, True, tail
@@ -179,7 +198,7 @@ def launched(launch: Launch) -> Iterator[None]:
 
 def _launches(case: Case, choices: argparse.Namespace) -> list[Launch]:
     """The kernels' own launch, then every combination that was asked for."""
-    reduces = case.operator in ("moments", "affine_act_reduce")
+    reduces = case.operator in ("moments", "affine_act_reduce", "silu_squeeze", "silu_gate_reduce")
     programs = choices.programs if reduces else []
     asked = itertools.product(choices.tiles or [None], choices.warps or [None], programs or [None])
     return list(dict.fromkeys([Launch(), *itertools.starmap(Launch, asked)]))

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from benchmarks.throughput.fused import switched
 from seattn.attention import ECABlock, SEBlock
-from seattn.backbones import BasicBlock, Bottleneck, ResNet
+from seattn.backbones import BasicBlock, Bottleneck, EfficientNet, ResNet
 from seattn.backbones.fused import fused_paths
 from seattn.ops import switch
 
@@ -53,6 +53,9 @@ CASES = [
     ),
     *(Case("small", gate, True, "bfloat16", compiled=True) for gate in GATES),
     Case("small", "SE", False, "bfloat16", compiled=True),
+    *starmap(
+        Case, product(("efficientnet",), ("SE",), (True, False), ("float32", "bfloat16", "float16"))
+    ),
 ]
 
 
@@ -118,12 +121,15 @@ def _unsteady(
     ]
 
 
-def _build(case: Case) -> ResNet:
+def _build(case: Case) -> ResNet | EfficientNet:
     """A seeded network whose every parameter and statistic is random."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         gate = GATES[case.gate]
-        if case.network == "small":
+        network: ResNet | EfficientNet
+        if case.network == "efficientnet":
+            network = EfficientNet(width=0.25, depth=1.1, num_classes=8)
+        elif case.network == "small":
             channels = (16, 32, 16, 24)
             network = ResNet(
                 BasicBlock, (1, 2, 1, 1), channels=channels, num_classes=8, attention=gate
@@ -140,7 +146,7 @@ def _build(case: Case) -> ResNet:
 
 
 def _images(case: Case, seed: int) -> Tensor:
-    size = (77, 70) if case.network == "small" else (64, 64)
+    size = (64, 64) if case.network == "resnet50" else (77, 70)
     return torch.randn(16, 3, *size, generator=torch.Generator().manual_seed(seed))
 
 

@@ -12,6 +12,8 @@ from seattn.backbones import BasicBlock, Bottleneck
 from seattn.backbones.efficientnet_blocks import DepthwiseSeparable, InvertedBottleneck
 from seattn.fuse.blocks import FusedInverted, FusedResidual
 from seattn.fuse.gates import Gate, gate_through, is_pointwise
+from seattn.ops import affine, reference
+from tests.backbones.fusing import open_here
 from tests.fuse.networks import randomise, relative
 
 GATES = (None, SEBlock, ECABlock, EffectiveSE, partial(SqueezeExcite, hidden_channels=3))
@@ -206,3 +208,33 @@ def test_a_block_in_two_places_is_rebuilt_in_both():
     block = Bottleneck(32, 8, attention=SEBlock)
     fused = exact(nn.Sequential(block, nn.ReLU(), block), torch.randn(2, 32, 7, 5))
     assert [type(fused[i]) for i in (0, 2)] == [FusedResidual, FusedResidual]
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_where_the_fused_operators_run_one_of_them_ends_the_block(dims, monkeypatch):
+    calls = []
+
+    def spy(*args):
+        calls.append(args)
+        return reference.affine_act(*args)
+
+    block = Bottleneck(32, 8, attention=partial(SEBlock, reduction=4), spatial_dims=dims)
+    x = torch.randn(3, 32, *(7, 5, 6)[:dims]).double()
+    fused = exact(block, x)
+    expected = fused(x)
+    rows = x.flatten(2).transpose(1, 2).contiguous()
+    x = rows.transpose(1, 2).view(x.shape)
+    with monkeypatch.context() as patch:
+        open_here(patch)
+        patch.setattr(affine.operators, "affine_act", spy)
+        for module in (fused.conv, *fused.body):
+            module.register_forward_hook(lay_channels_last)
+        torch.testing.assert_close(fused(x), expected, rtol=1e-12, atol=1e-12)
+        assert len(calls) == 1
+        assert "seattn" not in torch.export.export(fused, (x,)).graph_module.code
+    assert len(calls) == 1
+
+
+def lay_channels_last(module, args, output):
+    rows = output.flatten(2).transpose(1, 2).contiguous()
+    return rows.transpose(1, 2).view_as(output)

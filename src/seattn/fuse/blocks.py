@@ -7,6 +7,10 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from seattn.fuse.gates import Gate, gate_through, is_pointwise
+from seattn.ops.affine import affine_act
+from seattn.ops.batch_norm import as_rows
+from seattn.ops.reference import statistics_dtype
+from seattn.ops.switch import why_plain
 
 __all__ = ["FusedInverted", "FusedResidual"]
 
@@ -102,5 +106,16 @@ class FusedInverted(nn.Module):
 
 
 def scale_add_act(residual: Tensor, gate: Tensor, shortcut: Tensor, act: nn.Module) -> Tensor:
-    """Return ``act(gate * residual + shortcut)``."""
+    """Return ``act(gate * residual + shortcut)``; on CUDA in one pass, where `set_fused` has it."""
+    alike = residual.shape == shortcut.shape and residual.dtype == shortcut.dtype
+    if type(act) is nn.ReLU and alike and why_plain(residual) is None:
+        scale = gate.flatten(1).to(statistics_dtype(residual))
+        y = affine_act(
+            as_rows(residual),
+            scale,
+            torch.zeros_like(scale),
+            shortcut=as_rows(shortcut),
+            relu=True,
+        )
+        return y.transpose(1, 2).view(residual.shape)
     return act(torch.addcmul(shortcut, residual, gate))

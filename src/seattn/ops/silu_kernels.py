@@ -6,7 +6,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from seattn.ops.kernels import _grid, _split, _tile
+from seattn.ops import kernels
 
 __all__ = ["silu_gate", "silu_gate_apply", "silu_gate_reduce", "silu_squeeze"]
 
@@ -24,9 +24,9 @@ def silu_gate(x: Tensor, scale: Tensor, shift: Tensor, gate: Tensor) -> Tensor:
     """See `seattn.ops.reference.silu_gate`."""
     y = torch.empty_like(x)
     _, p, c = x.shape
-    tile = _tile(p, c, 4096)
+    tile = kernels._tile(p, c, 4096)
     with torch.cuda.device_of(x):
-        silu_gate_kernel[_grid(x, tile)](x, scale, shift, gate, y, p, c, **tile)
+        silu_gate_kernel[kernels._grid(x, tile)](x, scale, shift, gate, y, p, c, **tile)
     return y
 
 
@@ -51,9 +51,9 @@ def silu_gate_apply(
     """See `seattn.ops.reference.silu_gate_apply`."""
     dx = torch.empty_like(x)
     _, p, c = x.shape
-    tile = _tile(p, c, 4096)
+    tile = kernels._tile(p, c, 4096)
     with torch.cuda.device_of(x):
-        silu_gate_apply_kernel[_grid(x, tile)](
+        silu_gate_apply_kernel[kernels._grid(x, tile)](
             grad, x, scale, shift, gate, squeezed, slope, offset, dx, p, c, **tile
         )
     return dx
@@ -62,8 +62,8 @@ def silu_gate_apply(
 def _sums(grad: Tensor | None, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """The three sums (3, N, C), merged in an order that depends on the shapes alone."""
     n, p, c = x.shape
-    tile = _tile(p, c, 2048)
-    rows, splits = _split(x, tile)
+    tile = kernels._tile(p, c, 2048)
+    rows, splits = kernels._split(x, tile)
     parts = x.new_empty(3, splits, n, c, dtype=torch.float32)
     with torch.cuda.device_of(x):
         silu_sums_kernel[(n * splits, triton.cdiv(c, tile["BC"]))](
