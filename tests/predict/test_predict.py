@@ -13,7 +13,7 @@ from pydicom.encaps import generate_frames
 from pydicom.uid import RLELossless
 
 from seattn.data import DicomIndex, ScanError, read_dicom
-from seattn.predict import predict_folder
+from seattn.predict import classifier, predict_folder
 from seattn.pretrained import get_pretrained_cfg, input_transform
 from seattn.weights import load_model, save_model
 from tests.data.files import write_dicom
@@ -172,6 +172,27 @@ def test_bfloat16_is_near_and_is_another_run(scans, model, tmp_path):
     assert 0 < np.abs(exact - near).max() < 0.02
     with pytest.raises(ValueError, match="`precision` was 'fp32', now 'bf16'"):
         predict(scans, model, tmp_path / "p.csv", precision="bf16")
+
+
+def test_a_fused_network_gives_the_same_up_to_rounding_and_is_another_run(
+    scans, model, tmp_path, monkeypatch
+):
+    copies = []
+    fuse = classifier.fuse_for_inference
+    monkeypatch.setattr(
+        classifier, "fuse_for_inference", lambda network: copies.append(fuse(network)) or copies[-1]
+    )
+    predict(scans, model, tmp_path / "p.csv")
+    assert not copies
+    predict(scans, model, tmp_path / "q.csv", fused=True)
+    assert copies[0].report.folded
+    for plain, fused in zip(read(tmp_path / "p.csv"), read(tmp_path / "q.csv"), strict=True):
+        assert (plain["path"], plain["error"]) == (fused["path"], fused["error"])
+        if not plain["error"]:
+            expected = pytest.approx(float(plain["probability:1"]), rel=1e-5)
+            assert float(fused["probability:1"]) == expected
+    with pytest.raises(ValueError, match="`fused` was False, now True"):
+        predict(scans, model, tmp_path / "p.csv", fused=True)
 
 
 def test_preprocessing_is_written_beside_the_table(scans, model, tmp_path):

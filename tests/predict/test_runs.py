@@ -341,6 +341,7 @@ def test_what_differs_near_certainty_stays_different(model):
         input_transform=None,
         device=torch.device("cpu"),
         precision="fp32",
+        fused=False,
     )
     certain = classifier.finish(torch.tensor([[0.0, 20.0], [0.0, 21.0]]))
     assert certain[0, 1] < certain[1, 1] < 1

@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--batch", type=int, help="images at once (32; on a CPU 8)")
     add("--workers", type=int, default=0, help="processes that decode (0: a thread)")
     add("--precision", choices=get_args(Precision), default="fp32", help="default %(default)s")
+    add("--fused", action="store_true", help="make the network faster first: fuse_for_inference")
     add = parser.add_argument_group("patients").add_argument
     add("--key-file", type=Path, metavar="FILE", help="secret of the pseudonyms (your own)")
     add("--redact-paths", action="store_true", help="a pseudonym in place of each path")
