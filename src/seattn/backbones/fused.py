@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as torch_modules
 
 from seattn.backbones.stage import DropPath
-from seattn.ops import batch_norm_act, batch_norm_silu
+from seattn.ops import SyncBatchNorm, batch_norm_act, batch_norm_silu
 from seattn.ops.switch import why_plain
 
 __all__ = [
@@ -155,10 +155,12 @@ def _gate(
 
 
 def _why_not_norm(norm: nn.Module, x: Tensor) -> str | None:
-    if type(norm) is not _NORMS.get(x.ndim):
+    # What processes decide together may not hang on the share of one of them.
+    shares = type(norm) is SyncBatchNorm
+    if type(norm) is not _NORMS.get(x.ndim) and not shares:
         return f"the norm is of class {type(norm).__name__}"
-    if x.numel() == x.shape[1]:
-        return "the batch has one value a channel"
+    if x.numel() in (0, x.shape[1]) and not shares:
+        return "the batch has " + ("one value a channel" if x.numel() else "no values")
     for tensor in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
         if tensor is not None and tensor.dtype not in (torch.float32, x.dtype):
             return f"the norm has {tensor.dtype}, its input {x.dtype}"

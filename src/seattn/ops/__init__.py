@@ -11,10 +11,13 @@ the statistics of the batch norm *and* the squeeze of the gate, and one pass app
 CUDA. ``operators``: both as torch operators. ``affine``: their gradients. ``batch_norm``: what a
 residual network uses. ``silu``: the same for EfficientNets, whose activation takes a pass more.
 ``switch``: whether it may; ``self_check``: the check before its first use on a GPU.
+``sync_batch_norm``: batch norm over the batches of several processes, fused or as a module;
+``statistics``: how it and the running ones are merged.
 """
 
 from seattn.ops.batch_norm import batch_norm_act
 from seattn.ops.silu import batch_norm_silu
 from seattn.ops.switch import set_fused
+from seattn.ops.sync_batch_norm import SyncBatchNorm
 
-__all__ = ["batch_norm_act", "batch_norm_silu", "set_fused"]
+__all__ = ["SyncBatchNorm", "batch_norm_act", "batch_norm_silu", "set_fused"]

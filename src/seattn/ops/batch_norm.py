@@ -7,10 +7,12 @@ from torch import Tensor, nn
 
 from seattn.ops.affine import Measured, affine_act, moments
 from seattn.ops.reference import statistics_dtype
+from seattn.ops.statistics import merge_moments, move_running_statistics
+from seattn.ops.sync_batch_norm import SyncBatchNorm, group_of
 
 __all__ = ["batch_norm_act"]
 
-BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
+BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | SyncBatchNorm
 
 
 def batch_norm_act(
@@ -42,7 +44,8 @@ def batch_norm_act(
         A map like ``x`` in channels-last memory.
 
     Raises:
-        TypeError: A norm is not one of torch's ``BatchNorm1d``, ``2d``, ``3d``.
+        TypeError: A norm is not one of torch's ``BatchNorm1d``, ``2d``, ``3d`` or our
+            `SyncBatchNorm`.
         ValueError: The shapes do not fit each other or the norm; a channel of the batch has one
             value, in training; ``shortcut_norm`` without ``shortcut``.
 
@@ -84,10 +87,11 @@ def batch_norm_act(
 
 
 def check(x: Tensor, norm: nn.Module, name: str) -> None:
-    if type(norm) not in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d):
+    if type(norm) not in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, SyncBatchNorm):
         raise TypeError(
-            f"`{name}` (a {type(norm).__name__}) must be BatchNorm1d, BatchNorm2d or BatchNorm3d "
-            "of torch.nn, no subclass; call any other norm as a module"
+            f"`{name}` (a {type(norm).__name__} of {type(norm).__module__}) must be BatchNorm1d, "
+            "BatchNorm2d or BatchNorm3d of torch.nn or SyncBatchNorm of seattn.ops, no subclass; "
+            "call any other norm as a module"
         )
     if x.ndim < 3 or x.shape[1] != norm.num_features:
         raise ValueError(
@@ -151,26 +155,20 @@ def in_dtype_of(norm: BatchNorm, squeeze: Tensor) -> Tensor:
 
 
 def _batch_statistics(measured: Measured, norm: BatchNorm, *, pixels: int) -> tuple[Tensor, Tensor]:
-    """Merge the moments of the images (Chan et al.) and move the running statistics."""
+    """Merge the moments of images and processes (Chan et al.) and move the running statistics."""
     images = measured.mean.shape[0]
-    count = images * pixels
-    if count == 1:
+    count: int | Tensor = images * pixels
+    group = group_of(norm)
+    if group is None and count == 1:
         raise ValueError(
             "`x` has one value a channel, whose variance is not defined: train on more than one "
             "image or pixel, or put a norm with running statistics into evaluation"
         )
-    mean = measured.mean.mean(0)
+    mean = measured.mean.sum(0) / max(images, 1)
     between = (measured.mean - mean).square().sum(0) * pixels
     m2 = measured.m2.sum(0) + between
+    if group is not None:
+        count, mean, m2 = merge_moments(mean.new_full((), count), mean, m2, group)
     if norm.training and norm.track_running_stats:
-        _move_running_statistics(norm, mean, m2 / (count - 1))
-    return mean, m2 / count
-
-
-@torch.no_grad()
-def _move_running_statistics(norm: BatchNorm, mean: Tensor, unbiased_var: Tensor) -> None:
-    batches = norm.get_buffer("num_batches_tracked").add_(1).to(mean.dtype)
-    new = 1 / batches if norm.momentum is None else norm.momentum  # None: cumulative
-    for name, value in (("running_mean", mean), ("running_var", unbiased_var)):
-        running = norm.get_buffer(name)
-        running.copy_(running.to(value.dtype) * (1 - new) + value * new)
+        move_running_statistics(norm, count, mean, m2)
+    return mean, m2 / (count if group is None else count.clamp(min=1))

@@ -1,7 +1,8 @@
 """The passes over memory as torch operators: plain torch, Triton on CUDA, and their shapes.
 
 The operators have no gradient of their own; `seattn.ops.affine` joins them. Triton is imported at
-their first use on CUDA, and where it is not installed, or in float64, they run in plain torch.
+their first use on CUDA; where it is not installed, in float64, and for an empty map, they run in
+plain torch.
 """
 
 import importlib.util
@@ -24,7 +25,7 @@ def run_on_cuda(name: str) -> Callable[..., Any]:
     """Return the kernel called ``name``, or the function of `reference` where that has none."""
 
     def run(x: Tensor, *args: Any) -> Any:
-        if x.dtype == torch.float64 or importlib.util.find_spec("triton") is None:
+        if x.dtype == torch.float64 or x.numel() == 0 or not importlib.util.find_spec("triton"):
             return getattr(reference, name)(x, *args)
         from seattn.ops import kernels, silu_kernels
 
