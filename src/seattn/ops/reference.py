@@ -108,7 +108,7 @@ def _bits(x: Tensor) -> Tensor:
 
 def _pack(mask: Tensor) -> Tensor:
     n, p, c = mask.shape
-    octets = F.pad(mask, (0, -c % 8)).view(n, p, -1, 8)
+    octets = F.pad(mask, (0, -c % 8)).view(n, p, (c + 7) // 8, 8)
     return (octets.to(torch.uint8) << _bits(mask)).sum(3, dtype=torch.uint8)
 
 
