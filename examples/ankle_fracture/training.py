@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from pathlib import Path
 from typing import cast
@@ -19,7 +20,7 @@ from examples.ankle_fracture.items import Items, prefetch, to_device
 from examples.ankle_fracture.processes import ALONE, Processes
 from examples.ankle_fracture.state import Epoch, State, load_tensors, save_tensors, write_curves
 from examples.ankle_fracture.step import Step, micro_batches
-from examples.ankle_fracture.synchronised import synchronised
+from seattn.ops import SyncBatchNorm
 
 __all__ = ["Epoch", "class_weights", "fit", "kept", "predict"]
 
@@ -64,7 +65,9 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     device = processes.device(config.device)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    trained = network if processes.size == 1 else synchronised(network, device)
+    trained = network
+    if processes.size > 1:
+        trained = SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(network))
     optimizer = torch.optim.Adam(trained.parameters(), lr=config.learning_rate)
     schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
         optimizer, factor=0.1, patience=config.patience, threshold=0

@@ -28,6 +28,7 @@ from tests.backbones.fusing import (
     step,
     why,
 )
+from seattn.ops import SyncBatchNorm
 
 BLOCKS = [BasicBlock, Bottleneck]
 GATES = [None, SEBlock, SqueezeExcite, ECABlock, EffectiveSE]
@@ -334,9 +335,31 @@ def test_export_fx_and_torch_func_see_the_plain_network(on_cpu):
         )
 
 
-def test_distributed_data_parallel_gives_the_gradients_of_the_modules(tmp_path):
-    torch.multiprocessing.spawn(one_of_two, (str(tmp_path),), nprocs=2)
-    found = [torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1)]
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """What two processes found."""
+    folder = tmp_path_factory.mktemp("two")
+    torch.multiprocessing.spawn(one_of_two, (str(folder),), nprocs=2)
+    return [torch.load(folder / f"{rank}.pt") for rank in (0, 1)]
+
+
+@pytest.mark.parametrize("mode", ["auto", "off"])
+@pytest.mark.parametrize("images_of_first", [2, 3])
+def test_two_processes_with_synchronised_norms_train_as_one(two, images_of_first, mode):
+    network = tiny(attention=SEBlock)
+    network(images()).square().sum().backward()
+    expected = {key: p.grad for key, p in network.named_parameters()}
+    expected |= dict(network.named_buffers())
+    for found in two:
+        share = dict(found["shares"][images_of_first, mode])
+        assert share.pop("fused") == (16 if mode == "auto" else 0)
+        for name, value in expected.items():
+            bound = 1e-9 * max(1, float(value.abs().max()))
+            torch.testing.assert_close(share[name], value, rtol=0, atol=bound, msg=name)
+
+
+def test_distributed_data_parallel_gives_the_gradients_of_the_modules(two):
+    found = two
     for each in found:
         for name, gradient in each["plain"].items():
             torch.testing.assert_close(each["fused"][name], gradient, rtol=0, atol=1e-9)
@@ -357,8 +380,24 @@ def one_of_two(rank, folder):
         wrapped = nn.parallel.DistributedDataParallel(network)
         wrapped(x).square().sum().backward()
         found[name] = {key: p.grad for key, p in network.named_parameters()}
+    found["shares"] = {}
+    for images_of_first in (2, 3):  # the second has one, or none
+        share = slice(images_of_first) if rank == 0 else slice(images_of_first, None)
+        for mode in ("auto", "off"):
+            seattn.set_fused(mode)
+            found["shares"][images_of_first, mode] = synchronised_step(images()[share])
     torch.save(found, f"{folder}/{rank}.pt")
     distributed.destroy_process_group()
+
+
+def synchronised_step(x):
+    """Gradients and statistics, and how many batch norms were fused."""
+    network = SyncBatchNorm.convert_sync_batchnorm(tiny(attention=SEBlock))
+    fused = [path.why_plain for path in fused_paths(network, x)].count(None)
+    wrapped = nn.parallel.DistributedDataParallel(network)
+    (2 * wrapped(x).square().sum()).backward()  # gradients are divided by the number of processes
+    gradients = {key: p.grad for key, p in network.named_parameters()}
+    return {"fused": fused, **gradients, **dict(network.named_buffers())}
 
 
 def test_state_dicts_and_copies_are_untouched_by_the_switch(on_cpu):

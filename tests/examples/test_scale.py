@@ -27,9 +27,9 @@ from examples.ankle_fracture.items import items_of, prefetch
 from examples.ankle_fracture.processes import ALONE, Processes
 from examples.ankle_fracture.state import load_tensors
 from examples.ankle_fracture.step import Step, micro_batches
-from examples.ankle_fracture.synchronised import SynchronisedBatchNorm, all_sum, synchronised
 from examples.ankle_fracture.training import fit, predict
 from seattn.data.sample import Sample
+from seattn.ops import SyncBatchNorm
 from tests.examples.conftest import PHANTOM, TINY
 
 CPU = torch.device("cpu")
@@ -52,7 +52,7 @@ def take_steps(processes, pieces, network=None, batches=BATCHES):
     images = torch.rand(16, 1, 32, 32, generator=draw, dtype=torch.float64)
     labels = torch.randint(2, (16,), generator=draw)
     plain = tiny_network() if network is None else network
-    whole = plain if processes.size == 1 else synchronised(plain, CPU)
+    whole = plain if processes.size == 1 else SyncBatchNorm.convert_sync_batchnorm(plain)
     inside = whole if processes.size == 1 else DistributedDataParallel(whole)
     optimizer = torch.optim.SGD(whole.parameters(), lr=0.05, momentum=0.9)
     scaler = torch.amp.GradScaler("cpu", enabled=False)
@@ -80,10 +80,10 @@ def normalise(make, processes):
     for _ in range(2):
         outputs.append(layer(x))
         (outputs[-1] * aims[numbers]).sum().backward()
-    sums = [p.grad if processes.size == 1 else all_sum(p.grad) for p in layer.parameters()]
-    return {"output": outputs[-1].detach(), "grad": x.grad, "sums": torch.stack(sums)} | dict(
-        layer.state_dict()
-    )
+    sums = torch.stack([p.grad for p in layer.parameters()])
+    if processes.size > 1:
+        dist.all_reduce(sums)
+    return {"output": outputs[-1].detach(), "grad": x.grad, "sums": sums} | dict(layer.state_dict())
 
 
 def one_of_two(rank, folder):
@@ -98,7 +98,7 @@ def one_of_two(rank, folder):
     )
     processes = Processes(rank, 2, rank, dist.group.WORLD)
     found = {pieces: take_steps(processes, pieces) for pieces in (1, 2)}
-    found["normalised"] = normalise(SynchronisedBatchNorm, processes)
+    found["normalised"] = normalise(SyncBatchNorm, processes)
     found["predicted"] = predict(tiny_network().float(), Pictures(), processes=processes)
     found["message"] = processes.receive() if rank else processes.send("a message")
     torch.save(found, f"{folder}/{rank}.pt")

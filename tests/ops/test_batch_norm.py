@@ -69,6 +69,16 @@ def test_gradients_of_any_strides(strides, shortcut):
     assert_equal(results(tail, x, added, odd), results(tail, x, added, odd.clone()), 0)
 
 
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("shortcut", SHORTCUTS)
+def test_an_empty_batch(shortcut, training):
+    x, added, grad = maps(0, 6, 3, 4)
+    fused, expected = both(Tail(x, shortcut=shortcut).train(training), x, added, grad)
+    assert fused.keys() == expected.keys()
+    for name, value in expected.items():
+        assert torch.equal(fused[name], value), name
+
+
 @pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
 def test_output_is_channels_last_whatever_the_input(memory):
     x, added = (t.contiguous(memory_format=memory) for t in maps(2, 6, 3, 4)[:2])

@@ -20,7 +20,11 @@ __all__ = [
     "FusedPath", "fused_paths", "norm_act", "norm_act_gate", "norm_add", "residual_sum",
 ]  # fmt: skip
 
-_NORMS = {3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
+_NORMS: dict[int, tuple[type[nn.Module], ...]] = {
+    3: (nn.BatchNorm1d, SyncBatchNorm),
+    4: (nn.BatchNorm2d, SyncBatchNorm),
+    5: (nn.BatchNorm3d, SyncBatchNorm),
+}
 
 
 @dataclass(frozen=True)
@@ -155,17 +159,16 @@ def _gate(
 
 
 def _why_not_norm(norm: nn.Module, x: Tensor) -> str | None:
-    # What processes decide together may not hang on the share of one of them.
-    shares = type(norm) is SyncBatchNorm
-    if type(norm) is not _NORMS.get(x.ndim) and not shares:
+    if type(norm) not in _NORMS.get(x.ndim, ()):
         return f"the norm is of class {type(norm).__name__}"
-    if x.numel() in (0, x.shape[1]) and not shares:
-        return "the batch has " + ("one value a channel" if x.numel() else "no values")
     for tensor in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
         if tensor is not None and tensor.dtype not in (torch.float32, x.dtype):
             return f"the norm has {tensor.dtype}, its input {x.dtype}"
         if tensor is not None and tensor.device != x.device:
             return "the norm is on another device"
+    # Processes that share statistics go the same way, whatever the share of one of them.
+    if x.numel() in (0, x.shape[1]) and type(norm) is not SyncBatchNorm:
+        return "the batch has " + ("one value a channel" if x.numel() else "no values")
     return _why_not_left_out(norm, "the norm")
 
 

@@ -157,9 +157,9 @@ def in_dtype_of(norm: BatchNorm, squeeze: Tensor) -> Tensor:
 def _batch_statistics(measured: Measured, norm: BatchNorm, *, pixels: int) -> tuple[Tensor, Tensor]:
     """Merge the moments of images and processes (Chan et al.) and move the running statistics."""
     images = measured.mean.shape[0]
-    count: int | Tensor = images * pixels
+    values = images * pixels
     group = group_of(norm)
-    if group is None and count == 1:
+    if group is None and values == 1:
         raise ValueError(
             "`x` has one value a channel, whose variance is not defined: train on more than one "
             "image or pixel, or put a norm with running statistics into evaluation"
@@ -167,8 +167,9 @@ def _batch_statistics(measured: Measured, norm: BatchNorm, *, pixels: int) -> tu
     mean = measured.mean.sum(0) / max(images, 1)
     between = (measured.mean - mean).square().sum(0) * pixels
     m2 = measured.m2.sum(0) + between
+    count: int | Tensor = max(values, 1)
     if group is not None:
-        count, mean, m2 = merge_moments(mean.new_full((), count), mean, m2, group)
+        count, mean, m2 = merge_moments(mean.new_full((), values), mean, m2, group)
     if norm.training and norm.track_running_stats:
         move_running_statistics(norm, count, mean, m2)
-    return mean, m2 / (count if group is None else count.clamp(min=1))
+    return mean, m2 / count

@@ -19,7 +19,7 @@ __all__ = ["all_sum", "gather_moments", "merge_moments", "move_running_statistic
 def gather_moments(
     count: Tensor, mean: Tensor, m2: Tensor, group: "dist.ProcessGroup"
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the moments of the parts of all processes of the group together.
+    """Return the moments of the parts of all processes of the group together; the count from 1 on.
 
     Args:
         count: ``()``, values a channel in this process; 0 of an empty part, whose moments are 0.
@@ -30,9 +30,10 @@ def gather_moments(
     part = torch.cat((count.view(1), mean, m2))
     parts = [torch.empty_like(part) for _ in range(group.size())]
     dist.all_gather(parts, part, group=group)
-    counts, means, m2s = torch.stack(parts).split((1, len(mean), len(mean)), dim=1)
-    count = counts.sum()
-    mean = (counts * means).sum(0) / count.clamp(min=1)
+    gathered = torch.stack(parts)
+    counts, means, m2s = gathered[:, :1], gathered[:, 1 : 1 + len(mean)], gathered[:, -len(mean) :]
+    count = counts.sum().clamp(min=1)
+    mean = (counts * means).sum(0) / count
     between = counts * (means - mean).square()
     return count, mean, (m2s + between).sum(0)
 
@@ -63,13 +64,13 @@ class _MergeMoments(torch.autograd.Function):
         return total, merged_mean, merged_m2
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(
         ctx: Any, _: Tensor, d_mean: Tensor, d_m2: Tensor
     ) -> tuple[None, Tensor, Tensor, None]:
         count, mean, total, merged_mean = ctx.saved_tensors
         d_mean, d_m2 = all_sum((d_mean, d_m2), ctx.group)
-        share = count / total.clamp(min=1)
+        share = count / total
         return None, share * d_mean + 2 * count * (mean - merged_mean) * d_m2, d_m2, None
 
 

@@ -161,7 +161,7 @@ class _Normalise(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         dims, shape = _axes(x)
         count, mean, m2 = gather_moments(*_moments(x, dims), group)
-        rstd = torch.rsqrt(m2 / count.clamp(min=1) + eps)
+        rstd = torch.rsqrt(m2 / count + eps)
         ctx.group = group
         ctx.save_for_backward(x, weight, count, mean, rstd)
         ctx.mark_non_differentiable(count, mean, m2)
@@ -170,7 +170,7 @@ class _Normalise(torch.autograd.Function):
         return y, count, mean, m2
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, count, mean, rstd = ctx.saved_tensors
         dims, shape = _axes(x)
@@ -178,7 +178,7 @@ class _Normalise(torch.autograd.Function):
         sum_grad, sum_product = grad.sum(dims), (grad * centred).sum(dims)
         dx = d_weight = d_bias = None
         if ctx.needs_input_grad[0]:
-            scale, count = _scale(rstd, weight), count.clamp(min=1)
+            scale = _scale(rstd, weight)
             d_mean = -scale * sum_grad
             d_m2 = scale * sum_product * rstd.square() / (-2 * count)
             d_mean, d_m2 = all_sum((d_mean, d_m2), ctx.group)
