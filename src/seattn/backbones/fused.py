@@ -162,9 +162,9 @@ def _why_not_norm(norm: nn.Module, x: Tensor) -> str | None:
     if type(norm) not in _NORMS.get(x.ndim, ()):
         return f"the norm is of class {type(norm).__name__}"
     for tensor in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
-        if tensor is not None and tensor.dtype not in (torch.float32, x.dtype):
+        if isinstance(tensor, Tensor) and tensor.dtype not in (torch.float32, x.dtype):
             return f"the norm has {tensor.dtype}, its input {x.dtype}"
-        if tensor is not None and tensor.device != x.device:
+        if isinstance(tensor, Tensor) and tensor.device != x.device:
             return "the norm is on another device"
     # Processes that share statistics go the same way, whatever the share of one of them.
     if x.numel() in (0, x.shape[1]) and type(norm) is not SyncBatchNorm:
