@@ -218,6 +218,8 @@ def test_a_mean_far_from_zero_and_half_types_cost_no_digits(two, dtype):
     half = {torch.float32: 0, torch.bfloat16: 2**-8, torch.float16: 2**-11}[dtype]
     stored = 2e-3 if dtype == torch.float32 else 1e-5
     torch.testing.assert_close(found["y"].double(), exact["y"], rtol=half, atol=stored)
+    if dtype == torch.float32:  # all that is wrong with y is that mean
+        assert (found["y"] - exact["y"]).std((0, 2, 3)).max() < 5e-5
     torch.testing.assert_close(found["d x"].double(), exact["d x"], rtol=half, atol=stored)
     torch.testing.assert_close(found["d"].double(), exact["d"], rtol=0, atol=1e3 * stored)
     torch.testing.assert_close(found["var"].double(), exact["var"], rtol=stored / 20, atol=0)
