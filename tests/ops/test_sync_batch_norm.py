@@ -3,6 +3,7 @@
 import copy
 import pickle
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import pytest
 import torch
@@ -95,7 +96,11 @@ def one_of_two(rank, folder):
     """What each process does; the parent compares."""
     torch.set_num_threads(1)
     distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2
+        "gloo",
+        init_method=f"file://{folder}/meeting",
+        rank=rank,
+        world_size=2,
+        timeout=timedelta(seconds=60),
     )
     both, mine = distributed.new_group([0, 1]), [distributed.new_group([r]) for r in (0, 1)][rank]
     found = {}
