@@ -17,6 +17,7 @@ from seattn.attention import (
     record_gates,
 )
 from seattn.backbones import BasicBlock, Bottleneck, ResNet, fused_paths
+from seattn.ops import SyncBatchNorm
 from tests.backbones.fusing import (
     assert_same,
     compiled,
@@ -28,7 +29,6 @@ from tests.backbones.fusing import (
     step,
     why,
 )
-from seattn.ops import SyncBatchNorm
 
 BLOCKS = [BasicBlock, Bottleneck]
 GATES = [None, SEBlock, SqueezeExcite, ECABlock, EffectiveSE]
