@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.throughput.checks import allowed, deviations, numbers, reference_numbers
-from benchmarks.throughput.contestants import NETWORKS, Contestant, weights_of
+from benchmarks.throughput.contestants import FROZEN, NETWORKS, Contestant, weights_of
 from benchmarks.throughput.export import EXPORTS
 from benchmarks.throughput.fused import require_fused, switched, switched_on
 from benchmarks.throughput.steps import Batch, infer, make_batch, trainer
@@ -141,6 +141,8 @@ def _set_up(
         entry.deviations = deviations({"logits": step()}, reference)
         entry.step = step
         return
+    if train and contestant.mode == FROZEN:
+        raise ValueError("frozen weights do not train")
     if contestant.fused:
         require_fused(network, batch, train=train)
     forward = contestant.compiled(network)

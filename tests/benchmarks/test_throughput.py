@@ -288,3 +288,19 @@ def test_our_rows_are_shown_beside_the_fastest_rival(capsys):
     assert capsys.readouterr().out == (
         "  seattn n, fused: 2.000 of the throughput of timm n, compiled, [2.000, 2.000]\n"
     )
+
+
+def test_frozen_weights_are_in_the_code(monkeypatch):
+    from torch._inductor import config
+
+    def compiler(graph, inputs):
+        traced.append((config.freezing, torch.is_grad_enabled()))
+        return graph.forward
+
+    traced, network = [], Tiny()
+    batch = make_batch(batch=2, in_chans=3, size=16, dtype="fp32", device="cpu")
+    monkeypatch.setattr(network, "compile", lambda: nn.Module.compile(network, backend=compiler))
+    forward = Contestant("tiny", "ours", "compiled, frozen").compiled(network)
+    logits = infer(network, forward, batch)()
+    assert traced == [(True, False)]
+    torch.testing.assert_close(logits, network.eval()(batch.images), rtol=1e-4, atol=1e-5)
