@@ -44,14 +44,15 @@ nitpick_ignore_regex = [
     # Annotations of the libraries below are shown, and linked only with SEATTN_INVENTORIES.
     (
         "py:.*",
-        r"(torch|torchmetrics|numpy|np|nn|collections\.abc|pathlib|os|functools|types|typing|re|matplotlib)\..*",
+        r"(torch|dist|torchmetrics|numpy|np|nn|collections\.abc|pathlib|os|functools|types|typing|re|matplotlib)\..*",
     ),
     (
         "py:.*",
         r"(Tensor|Path|Callable|Iterable|Iterator|Sequence|Mapping|Module|PathLike|Array|ArrayLike|NDArray|Self|Figure)",
     ),
     ("py:.*", r"(int|float|str|bool|bytes|object|type|None|tuple|dict|list|optional|callable)"),
-    ("py:.*", r"seattn\.data\.roi\.Array"),  # a type variable
+    # type variables
+    ("py:.*", r"seattn\.(data\.roi\.Array|ops\.sync_batch_norm\.Module)"),
     (
         "py:.*",
         r"seattn\.backbones\.(head\.GlobalPool|stage\.FeatureInfo)",

@@ -25,6 +25,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("as_torchmetric", "run"): "torchmetrics is no dependency; tests/peers runs it",
     ("Cache", "ValueError"): "caught where it is raised, and told as a CacheError",
     ("fuse_for_inference", "UnfitError"): "caught where it is raised, and told in the report",
+    ("predict_folder", "UnfitError"): "caught where it is raised, in `fuse_for_inference`",
     ("read_segment", "Examples"): "a segmentation takes a page to write: test_mask_files.py",
     **{
         (name, error): "of `limits` and `frame`, which this function does not let choose"

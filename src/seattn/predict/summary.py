@@ -47,7 +47,7 @@ class PredictionSummary:
 
     @property
     def slower(self) -> str:
-        """What was waited for longer: "decoder" or "network"."""
+        """Which was waited for longer, "decoder" or "network"."""
         return "decoder" if self.decoder > self.network else "network"
 
     def __str__(self) -> str:
