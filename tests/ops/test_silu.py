@@ -154,7 +154,7 @@ def test_values_far_from_zero_overflow_nothing():
 
 def test_the_wrong_norm_and_shape_are_refused():
     x, _, _ = maps(2, 6, 3, 4)
-    with pytest.raises(TypeError, match=r"`norm` \(a InstanceNorm2d\)"):
+    with pytest.raises(TypeError, match=r"`norm` \(a InstanceNorm2d of torch"):
         batch_norm_silu(x, nn.InstanceNorm2d(6))
     with pytest.raises(ValueError, match="C = 5 of `norm`"):
         batch_norm_silu(x, nn.BatchNorm2d(5))

@@ -107,8 +107,7 @@ class FusedInverted(nn.Module):
 
 def scale_add_act(residual: Tensor, gate: Tensor, shortcut: Tensor, act: nn.Module) -> Tensor:
     """Return ``act(gate * residual + shortcut)``; on CUDA in one pass, where `set_fused` has it."""
-    alike = residual.shape == shortcut.shape and residual.dtype == shortcut.dtype
-    if type(act) is nn.ReLU and alike and why_plain(residual) is None:
+    if type(act) is nn.ReLU and why_plain(residual) is None and _alike(residual, shortcut):
         scale = gate.flatten(1).to(statistics_dtype(residual))
         y = affine_act(
             as_rows(residual),
@@ -119,3 +118,7 @@ def scale_add_act(residual: Tensor, gate: Tensor, shortcut: Tensor, act: nn.Modu
         )
         return y.transpose(1, 2).view(residual.shape)
     return act(torch.addcmul(shortcut, residual, gate))
+
+
+def _alike(residual: Tensor, shortcut: Tensor) -> bool:
+    return residual.shape == shortcut.shape and residual.dtype == shortcut.dtype
