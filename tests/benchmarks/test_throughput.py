@@ -299,7 +299,9 @@ def test_frozen_weights_are_in_the_code(monkeypatch):
 
     traced, network = [], Tiny()
     batch = make_batch(batch=2, in_chans=3, size=16, dtype="fp32", device="cpu")
-    monkeypatch.setattr(network, "compile", lambda: nn.Module.compile(network, backend=compiler))
+    monkeypatch.setattr(
+        network, "compile", lambda options: nn.Module.compile(network, backend=compiler)
+    )
     forward = Contestant("tiny", "ours", "compiled, frozen").compiled(network)
     logits = infer(network, forward, batch)()
     assert traced == [(True, False)]

@@ -48,6 +48,8 @@ def test_weights_are_frozen_while_the_network_runs_and_gates_are_recorded():
 def test_compiled_network_computes_the_same(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     network, x = build(), torch.randn(3, 1, 64, 64)
+    with torch.no_grad():
+        torch.compile(fuse_for_inference(network))(x)  # not frozen, and not to be taken instead
     fused = fuse_for_inference(network, example=x, compile=True)
     code = "".join(path.read_text() for path in tmp_path.rglob("*.py"))
     assert "mkldnn._convolution_pointwise" in code  # that is, weights are frozen

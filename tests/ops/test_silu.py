@@ -8,7 +8,7 @@ import torch
 from hypothesis import assume, given
 from torch import nn
 
-from seattn.ops import batch_norm_silu, operators, reference
+from seattn.ops import SyncBatchNorm, batch_norm_silu, operators, reference
 from tests.ops.plain import NORMS, assert_equal, make_gate, maps
 from tests.ops.test_batch_norm import GRADIENTS
 from tests.ops.test_memory import saved_values
@@ -150,6 +150,13 @@ def test_values_far_from_zero_overflow_nothing():
     got.sum().backward()
     assert torch.equal(got, nn.functional.silu(x))
     assert torch.isfinite(x.grad).all()
+
+
+def test_a_synchronised_norm_of_one_process_is_a_batch_norm():
+    x, _, grad = maps(3, 10, 4, 5)
+    middle = Middle(x)
+    synchronised = SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(middle))
+    assert_equal(both(synchronised, x, grad)[0], both(middle, x, grad)[1])
 
 
 def test_the_wrong_norm_and_shape_are_refused():

@@ -7,6 +7,8 @@ from torch import nn
 
 __all__ = ["CompiledNetwork"]
 
+_OPTIONS = {"freezing": True}  # keeps apart what Dynamo has compiled of the same class, not frozen
+
 
 class CompiledNetwork(nn.Module):
     """Runs a network through ``torch.compile`` with Inductor's freezing, for inference on the CPU.
@@ -19,7 +21,7 @@ class CompiledNetwork(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
-        self.network.compile()
+        self.network.compile(options=_OPTIONS)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Return what the network returns."""
@@ -31,4 +33,4 @@ class CompiledNetwork(nn.Module):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Compile again: copies and pickles do not hold what was compiled."""
         super().__setstate__(state)  # type: ignore[no-untyped-call]
-        self.network.compile()
+        self.network.compile(options=_OPTIONS)

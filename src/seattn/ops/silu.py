@@ -57,7 +57,8 @@ def batch_norm_silu(
         A map like ``x`` in channels-last memory.
 
     Raises:
-        TypeError: The norm is not one of torch's ``BatchNorm1d``, ``2d``, ``3d``.
+        TypeError: The norm is not one of torch's ``BatchNorm1d``, ``2d``, ``3d`` or our
+            `SyncBatchNorm`.
         ValueError: ``x`` does not fit the norm; a channel of the batch has one value, in training.
 
     Examples:
