@@ -354,9 +354,9 @@ def test_an_unknown_part_is_refused_or_left_as_it_is():
         (lambda: build("resnet"), {"compile": True}, ValueError, "needs `example`"),
         (
             lambda: build("resnet"),
-            {"compile": True, "example": torch.zeros(1, 3, 64, 64), "device": "cuda"},
+            {"compile": True, "example": torch.zeros(1, 3, 64, 64), "device": "meta"},
             ValueError,
-            r"is for the CPU, not for `device` \(='cuda'\)",
+            r"is for the CPU and CUDA, not for `device` \(='meta'\)",
         ),
     ],
 )

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from seattn.fuse.epilogue import Epilogue, FusedGate
 from seattn.fuse.gates import Gate, gate_through, is_pointwise
 from seattn.ops.affine import affine_act
 from seattn.ops.batch_norm import as_rows
@@ -57,15 +58,18 @@ class FusedResidual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's output."""
         hidden = self.body(x)
+        gate = self._gate(hidden) if self.gate_is_early else None
+        if isinstance(self.conv, Epilogue):
+            return self.act(self.conv(hidden, gate, self.downsample(x)))
+        residual = self.conv(hidden)
         if self.se is None:
-            return self.act(self.conv(hidden) + self.downsample(x))
-        if self.gate_is_early:
-            gate = self.se(hidden.mean(self.space, keepdim=True))
-            residual = self.conv(hidden)
-        else:
-            residual = self.conv(hidden)
-            gate = self.se(residual.mean(self.space, keepdim=True))
+            return self.act(residual + self.downsample(x))
+        gate = self._gate(residual) if gate is None else gate
         return scale_add_act(residual, gate, self.downsample(x), self.act)
+
+    def _gate(self, x: Tensor) -> Tensor:
+        fused = isinstance(self.se, FusedGate)
+        return self.se(x if fused else x.mean(self.space, keepdim=True))  # type: ignore[misc]
 
 
 class FusedInverted(nn.Module):
@@ -117,7 +121,7 @@ def scale_add_act(residual: Tensor, gate: Tensor, shortcut: Tensor, act: nn.Modu
             relu=True,
         )
         return y.transpose(1, 2).view(residual.shape)
-    return act(torch.addcmul(shortcut, residual, gate))
+    return act(torch.addcmul(shortcut, residual, gate.to(residual.dtype)))
 
 
 def _alike(residual: Tensor, shortcut: Tensor) -> bool:

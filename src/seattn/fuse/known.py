@@ -9,7 +9,7 @@ from seattn.fuse import of_seattn, of_timm, of_torchvision
 from seattn.fuse.gates import Gate, OfBlock
 from seattn.fuse.parts import Inverted, Residual, UnfitError
 
-__all__ = ["NORM_PAIRS", "READERS", "class_path", "read_gate"]
+__all__ = ["NORM_PAIRS", "READERS", "STEMS", "class_path", "read_gate"]
 
 _LIBRARIES = (of_seattn, of_timm, of_torchvision)
 
@@ -20,6 +20,10 @@ NORM_PAIRS: Mapping[str, tuple[tuple[str, str], ...]] = {
 # What takes the parts out of a residual block whose BatchNorms are folded.
 READERS: Mapping[str, Callable[[Any], Residual | Inverted]] = {
     path: reader for library in _LIBRARIES for path, reader in library.READERS.items()
+}
+# Children that a class runs one after the other before its blocks: convolution, BatchNorm, ReLU.
+STEMS: Mapping[str, tuple[str, str, str]] = {
+    path: stem for library in _LIBRARIES for path, stem in library.STEMS.items()
 }
 _EXCITATIONS: Mapping[str, Callable[[Any], nn.Module]] = {
     path: excitation for library in _LIBRARIES for path, excitation in library.EXCITATIONS.items()

@@ -7,7 +7,7 @@ from torch import nn
 
 from seattn.fuse.parts import Inverted, Residual, UnfitError
 
-__all__ = ["EXCITATIONS", "NORM_PAIRS", "READERS"]
+__all__ = ["EXCITATIONS", "NORM_PAIRS", "READERS", "STEMS"]
 
 _RESNET = "seattn.backbones.resnet_blocks"
 _EFFICIENTNET = "seattn.backbones.efficientnet_blocks"
@@ -59,6 +59,9 @@ def _inverted(block: Any) -> Inverted:
     return Inverted(body, block.se, (block.conv_pwl, block.bn3), block.has_shortcut)
 
 
+STEMS: Mapping[str, tuple[str, str, str]] = {
+    "seattn.backbones.resnet.ResNet": ("conv1", "bn1", "act1")
+}
 READERS: Mapping[str, Callable[[Any], Residual | Inverted]] = {
     f"{_RESNET}.BasicBlock": _basic,
     f"{_RESNET}.Bottleneck": _bottleneck,

@@ -11,7 +11,7 @@ from torch import nn
 from seattn.fuse.gates import AcrossChannels
 from seattn.fuse.parts import Inverted, Residual, UnfitError
 
-__all__ = ["EXCITATIONS", "NORM_PAIRS", "READERS"]
+__all__ = ["EXCITATIONS", "NORM_PAIRS", "READERS", "STEMS"]
 
 _RESNET = "timm.models.resnet"
 _SENET = "timm.models.senet"
@@ -83,6 +83,7 @@ def _check_space_to_depth(block: Any) -> None:
         raise UnfitError("it has a space-to-depth convolution")
 
 
+STEMS: Mapping[str, tuple[str, str, str]] = {f"{_RESNET}.ResNet": ("conv1", "bn1", "act1")}
 READERS: Mapping[str, Callable[[Any], Residual | Inverted]] = {
     f"{_RESNET}.BasicBlock": _basic,
     f"{_RESNET}.Bottleneck": _bottleneck,

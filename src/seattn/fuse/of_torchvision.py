@@ -10,7 +10,7 @@ from torch import nn
 
 from seattn.fuse.parts import Inverted, Residual
 
-__all__ = ["EXCITATIONS", "NORM_PAIRS", "READERS"]
+__all__ = ["EXCITATIONS", "NORM_PAIRS", "READERS", "STEMS"]
 
 _RESNET = "torchvision.models.resnet"
 
@@ -37,6 +37,7 @@ def _inverted(block: Any) -> Inverted:
     return Inverted(body, attention, tuple(tail), block.use_res_connect)
 
 
+STEMS: Mapping[str, tuple[str, str, str]] = {f"{_RESNET}.ResNet": ("conv1", "bn1", "relu")}
 READERS: Mapping[str, Callable[[Any], Residual | Inverted]] = {
     f"{_RESNET}.BasicBlock": _basic,
     f"{_RESNET}.Bottleneck": _bottleneck,

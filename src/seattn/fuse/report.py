@@ -1,6 +1,8 @@
 """What fusing did, module by module."""
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 __all__ = ["FuseReport", "Fusion"]
 
@@ -44,6 +46,10 @@ class FuseReport:
         deviation: Of the copy on the example, from the original in float64: the largest difference,
             divided by the largest output.
         deviation_before: The same of the original in the copy's dtype.
+        ways: On a GPU, how each convolution with what follows it runs, by its name in the copy:
+            ``"torch"`` as modules; ``"one pass"``, one kernel behind the convolution; ``"cuDNN"``,
+            its operator with bias and ReLU; ``"Triton 3"``, our kernel of the 1x1 convolution in
+            its launch 3. Empty elsewhere.
 
     Examples:
         >>> from seattn import fuse_for_inference, se_resnet18
@@ -60,6 +66,7 @@ class FuseReport:
     fusions: tuple[Fusion, ...]
     deviation: float
     deviation_before: float
+    ways: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def folded(self) -> int:
@@ -95,6 +102,10 @@ class FuseReport:
                 f"deviation {self.deviation:.1g}, before {self.deviation_before:.1g}",
             ),
         ]
+        if self.ways:
+            counts = Counter(self.ways.values()).most_common()
+            text = ", ".join(f"{count} {way}" for way, count in counts)
+            rows.append((f"{len(self.ways)} layers", "", "", text))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         return "\n".join(
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
