@@ -19,17 +19,19 @@ import torch
 from benchmarks.roofline import LEVELS, ceilings, floor, kernels, walk_named
 from benchmarks.rounds import circumstances
 from benchmarks.throughput.case import Case, Entry, Method, run_case
-from benchmarks.throughput.contestants import MODES, NETWORKS, all_contestants
+from benchmarks.throughput.contestants import INFERENCE, MODES, NETWORKS, all_contestants
 from benchmarks.throughput.export import EXPORTS
 from benchmarks.throughput.steps import DTYPES
 from benchmarks.throughput.timing import Rounds, device_clock, paired_ratio
 
 ABOUT = """\
 Images a second of SE-ResNet50, ResNet50 and EfficientNet-B5: ours beside timm's, torchvision's and
-MONAI's, eager, compiled and exported, to train and to infer. All contestants live in one process,
-with the same weights and the same static channels-last images. Each one's outputs, loss, gradients
-and running statistics are checked against float32 (few images: float64) before it is timed; a wrong
-one is printed as invalid, without a time. One that is not installed is listed as absent."""
+MONAI's, eager, compiled, made for inference and exported, to train and to infer. All contestants
+live in one process, with the same weights and the same static channels-last images. Training
+computes in its dtype by autocast; inference has weights and images in it. Each one's outputs, loss,
+gradients and running statistics are checked against float32 (few images: float64) before it is
+timed; a wrong one is printed as invalid, without a time. One that is not installed is listed as
+absent."""
 
 PACKAGES = (
     "seattn", "torch", "triton", "timm", "torchvision", "monai", "onnxruntime",
@@ -53,7 +55,7 @@ def main() -> None:
         choices.work, choices.dtypes, choices.in_chans, choices.sizes, choices.batches
     ):
         case = Case(work, dtype, batch, in_chans, size)
-        modes = [m for m in choices.modes if work == "infer" or m not in EXPORTS]
+        modes = [m for m in choices.modes if work == "infer" or m.rpartition("/")[2] in MODES]
         who = list(all_contestants(choices.networks, choices.libraries, modes))
         torch.compiler.reset()
         with all_compiled():
@@ -84,7 +86,7 @@ def parse() -> argparse.Namespace:
     cuda = torch.cuda.is_available()
     add = parser.add_argument
     libraries = list(dict.fromkeys(name for each in NETWORKS.values() for name in each))
-    modes = [*MODES, *EXPORTS]
+    modes = [*MODES, *INFERENCE, *EXPORTS]
     usual = ["eager", "compiled"]
     if cuda:
         usual += ["CUDA graphs", "max-autotune", "fused", "fused, compiled", "fused, CUDA graphs"]
@@ -92,7 +94,14 @@ def parse() -> argparse.Namespace:
     add("--work", nargs="+", choices=("train", "infer"), default=["train", "infer"])
     add("--networks", nargs="+", choices=NETWORKS, help="(default: all)")
     add("--libraries", nargs="+", choices=libraries, default=libraries)
-    add("--modes", nargs="+", choices=modes, default=usual, metavar="MODE", help=", ".join(modes))
+    add(
+        "--modes",
+        nargs="+",
+        choices=[*modes, *(f"{library}/{mode}" for library in libraries for mode in modes)],
+        default=usual,
+        metavar="MODE",
+        help=f"{', '.join(modes)}; 'timm/compiled' is a mode of one library alone",
+    )
     add("--dtypes", nargs="+", choices=DTYPES, default=["bf16"] if cuda else ["fp32"])
     add("--batches", nargs="+", type=int, default=[1, 32, 256] if cuda else [1, 8], metavar="N")
     add("--in-chans", nargs="+", type=int, default=[3], metavar="C")
@@ -182,7 +191,7 @@ def show(case: Case, rows: list[dict[str, Any]]) -> None:
                 low, _, high = statistics.quantiles(times, n=4)
             line = (
                 f"  {row['contestant']:42} {case.batch / middle:9.1f} images/s, quartiles "
-                f"{case.batch / high:.1f} to {case.batch / low:.1f}"
+                f"{case.batch / high:.1f} to {case.batch / low:.1f}{over_eager(row, rows)}"
             )
             if "fused_floor" in row:
                 line += (
@@ -204,6 +213,15 @@ def show(case: Case, rows: list[dict[str, Any]]) -> None:
     show_best_rivals(rows)
     if rows and (dropped := rows[0].get("dropped")):
         print(f"  {len(dropped)} disturbed rounds dropped")
+
+
+def over_eager(row: dict[str, Any], rows: list[dict[str, Any]]) -> str:
+    """How many times as fast as its network's first library that was timed eagerly."""
+    same = [each for each in rows if each["network"] == row["network"] and kept(each)]
+    eager = next((each for each in same if each["mode"] == "eager"), row)
+    if eager is row:
+        return ""
+    return f", {paired_ratio(kept(eager), kept(row))[0]:.2f} of {eager['library']} eager"
 
 
 def show_best_rivals(rows: list[dict[str, Any]]) -> None:

@@ -14,7 +14,7 @@ from benchmarks.peers import find
 from seattn.fuse.compiled import CompiledNetwork
 from seattn.weights import load_weights
 
-__all__ = ["FROZEN", "MODES", "NETWORKS", "Contestant", "all_contestants", "weights_of"]
+__all__ = ["INFERENCE", "MODES", "NETWORKS", "Contestant", "all_contestants", "weights_of"]
 
 Build = Callable[[int], nn.Module]
 """From the channels of an image to a network."""
@@ -69,19 +69,34 @@ NETWORKS: Mapping[str, Mapping[str, Build]] = {
         "seattn": _ours("efficientnet_b5"),
     },
 }
-FROZEN = "compiled, frozen"
-"""For inference on a CPU; as an option of ``torch.compile``, freezing would be without effect."""
 MODES: Mapping[str, dict[str, object] | None] = {
     "eager": None,
     "compiled": {},
     "CUDA graphs": {"mode": "reduce-overhead"},
     "max-autotune": {"mode": "max-autotune"},
-    FROZEN: {},
     "fused": None,
     "fused, compiled": {},
     "fused, CUDA graphs": {"mode": "reduce-overhead"},
 }
 """Arguments of ``torch.compile``; fused modes are for our ResNets on a GPU."""
+
+
+def _frozen(network: nn.Module, images: Tensor) -> nn.Module:
+    return CompiledNetwork(network.to(images.dtype).eval())
+
+
+def _for_inference(network: nn.Module, images: Tensor, **options: bool) -> nn.Module:
+    return seattn.fuse_for_inference(
+        network, example=images, dtype=images.dtype, device=images.device, **options
+    )
+
+
+INFERENCE: Mapping[str, Callable[[nn.Module, Tensor], nn.Module]] = {
+    "compiled, frozen": _frozen,
+    "for inference": _for_inference,
+    "for inference, compiled": partial(_for_inference, compile=True),
+}
+"""From a float32 network and its images to one in their dtype, which infers and does not train."""
 
 
 @dataclass(frozen=True)
@@ -99,19 +114,24 @@ class Contestant:
 
     @property
     def fused(self) -> bool:
-        """Whether our fused kernels run."""
+        """Whether our fused kernels run everywhere."""
         return self.mode.startswith("fused")
 
+    @property
+    def switch(self) -> str:
+        """What ``seattn.set_fused`` has to be; a copy for inference runs kernels where it can."""
+        return "on" if self.mode.startswith(("fused", "for inference")) else "off"
+
     def build(self, weights: Mapping[str, Tensor], *, in_chans: int, device: str) -> nn.Module:
-        """Return the network with the weights of all its rivals, channels last, not compiled."""
+        """Return the network with the weights of all its rivals, in float32, channels last."""
         network = NETWORKS[self.network][self.library](in_chans)
         load_weights(network, dict(weights))
         return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def compiled(self, network: nn.Module) -> Callable[[Tensor], Tensor]:
-        """Return what runs in the contestant's mode; compiling happens at its first call."""
-        if self.mode == FROZEN:
-            return CompiledNetwork(network.eval())
+    def ready(self, network: nn.Module, images: Tensor) -> Callable[[Tensor], Tensor]:
+        """Return what runs in the contestant's mode; ``torch.compile`` waits for its first call."""
+        if self.mode in INFERENCE:
+            return INFERENCE[self.mode](network, images)
         arguments = MODES[self.mode]
         return network if arguments is None else torch.compile(network, **arguments)  # type: ignore[call-overload]
 
@@ -140,12 +160,13 @@ def weights_of(network: str, *, in_chans: int) -> dict[str, Tensor]:
 def all_contestants(
     networks: list[str], libraries: list[str], modes: list[str]
 ) -> Iterator[Contestant]:
-    """Every combination that exists."""
+    """Every combination that exists; a mode may be of one library alone: ``"timm/compiled"``."""
     for network in networks:
         for library in NETWORKS[network]:
             if library in libraries:
-                for mode in modes:
+                for each in modes:
+                    of, _, mode = each.rpartition("/")
                     contestant = Contestant(network, library, mode)
                     can_fuse = library == "seattn" and network in ("se_resnet50", "resnet50")
-                    if can_fuse or not contestant.fused:
+                    if of in ("", library) and (can_fuse or not contestant.fused):
                         yield contestant

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from benchmarks.peers import find
 from benchmarks.throughput.steps import DTYPES, Batch
+from seattn import fuse_for_inference
 
 __all__ = ["EXPORTS"]
 
@@ -89,8 +91,16 @@ def _tensorrt(network: nn.Module, batch: Batch) -> Step:
     return step
 
 
+def _for_inference(
+    run: Callable[[nn.Module, Batch], Step], network: nn.Module, batch: Batch
+) -> Step:
+    return run(fuse_for_inference(network, example=batch.images), batch)
+
+
 EXPORTS: Mapping[str, Callable[[nn.Module, Batch], Step]] = {
     "ONNX Runtime": _onnxruntime,
     "OpenVINO": _openvino,
     "TensorRT": _tensorrt,
+    "for inference, ONNX Runtime": partial(_for_inference, _onnxruntime),
+    "for inference, OpenVINO": partial(_for_inference, _openvino),
 }

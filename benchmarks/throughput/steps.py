@@ -20,7 +20,11 @@ LEARNING_RATE = (
 
 @dataclass(frozen=True)
 class Batch:
-    """Static synthetic data and how it is computed with: a key of ``DTYPES``."""
+    """Static synthetic data and how it is computed with: ``dtype``, a key of ``DTYPES``.
+
+    Training has float32 images and weights, and computes in the dtype by autocast. Inference has
+    both in the dtype itself, as one deploys it.
+    """
 
     images: Tensor
     labels: Tensor
@@ -28,17 +32,19 @@ class Batch:
 
     def autocast(self) -> torch.autocast:
         """The context of the forward pass."""
-        return torch.autocast(
-            self.images.device.type, DTYPES[self.dtype], enabled=self.dtype != "fp32"
-        )
+        enabled = self.dtype != "fp32" and self.images.dtype == torch.float32
+        return torch.autocast(self.images.device.type, DTYPES[self.dtype], enabled=enabled)
 
 
-def make_batch(*, batch: int, in_chans: int, size: int, dtype: str, device: str) -> Batch:
+def make_batch(
+    *, batch: int, in_chans: int, size: int, dtype: str, device: str, train: bool
+) -> Batch:
     """Normally distributed images, channels last, and uniform labels; seeded."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(batch, in_chans, size, size, generator=generator)
     labels = torch.randint(CLASSES, (batch,), generator=generator)
-    images = images.to(device, memory_format=torch.channels_last)
+    held = torch.float32 if train else DTYPES[dtype]
+    images = images.to(device, held, memory_format=torch.channels_last)
     return Batch(images, labels.to(device), dtype)
 
 

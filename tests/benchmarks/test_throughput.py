@@ -13,12 +13,12 @@ from benchmarks.fused_networks import opened
 from benchmarks.peers import find
 from benchmarks.throughput import __main__ as command
 from benchmarks.throughput import case as case_module
-from benchmarks.throughput import contestants, timing
+from benchmarks.throughput import contestants, export, timing
 from benchmarks.throughput.case import Case, Method, run_case
 from benchmarks.throughput.checks import allowed, deviations, numbers, reference_numbers
 from benchmarks.throughput.contestants import NETWORKS, Contestant
 from benchmarks.throughput.export import EXPORTS
-from benchmarks.throughput.steps import infer, make_batch, trainer
+from benchmarks.throughput.steps import DTYPES, Batch, infer, make_batch, trainer
 from benchmarks.throughput.timing import paired_ratio, run_rounds
 from seattn.attention import SEBlock
 from seattn.backbones import BasicBlock, ResNet
@@ -46,10 +46,10 @@ def names_as_they_are(monkeypatch):
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
 @pytest.mark.parametrize("train", [True, False])
 def test_a_right_contestant_passes_and_each_wrong_number_is_noticed(dtype, train):
-    batch = make_batch(batch=4, in_chans=3, size=16, dtype=dtype, device="cpu")
+    batch = make_batch(batch=4, in_chans=3, size=16, dtype=dtype, device="cpu", train=train)
     exact = reference_numbers(Tiny(), batch, train=train)
     assert exact["logits"].dtype == torch.float64
-    net = Tiny()
+    net = Tiny().to(batch.images.dtype)
     found = numbers(net, net, batch, train=train)
     rounding = deviations(found, exact)
     assert allowed(deviations(found, exact), rounding)
@@ -63,17 +63,39 @@ def test_a_right_contestant_passes_and_each_wrong_number_is_noticed(dtype, train
 
 
 def test_many_images_are_checked_against_float32():
-    batch = make_batch(batch=9, in_chans=3, size=8, dtype="bf16", device="cpu")
+    batch = make_batch(batch=9, in_chans=3, size=8, dtype="bf16", device="cpu", train=False)
     assert reference_numbers(Tiny(), batch, train=False)["logits"].dtype == torch.float32
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize("train", [True, False])
+def test_training_computes_by_autocast_and_inference_in_the_dtype_itself(dtype, train):
+    batch = make_batch(batch=4, in_chans=3, size=16, dtype=dtype, device="cpu", train=train)
+    rounded = make_batch(batch=4, in_chans=3, size=16, dtype="fp32", device="cpu", train=train)
+    assert batch.images.dtype == (torch.float32 if train else DTYPES[dtype])
+    assert torch.equal(batch.images, rounded.images.to(batch.images.dtype))
+    with batch.autocast():
+        assert torch.is_autocast_enabled("cpu") is (train and dtype != "fp32")
+    seen = []
+    net = Tiny().to(batch.images.dtype)
+    net.conv1.register_forward_hook(lambda conv, args, out: seen.append((args[0].dtype, out.dtype)))
+    numbers(net, net, batch, train=train)
+    reference_numbers(net, batch, train=train)
+    assert seen == [(batch.images.dtype, DTYPES[dtype]), (torch.float64, torch.float64)]
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16", "fp16"])
 def test_a_training_step_moves_the_weights_and_inference_does_not(dtype):
-    batch = make_batch(batch=4, in_chans=3, size=16, dtype=dtype, device="cpu")
-    net = Tiny()
+    infers, trains = (
+        make_batch(batch=4, in_chans=3, size=16, dtype=dtype, device="cpu", train=train)
+        for train in (False, True)
+    )
+    net = Tiny().to(infers.images.dtype)
     before = [p.clone() for p in net.parameters()]
-    infer(net, net, batch)()
+    infer(net, net, infers)()
     assert all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
+    net, batch = Tiny(), trains
+    before = [p.clone() for p in net.parameters()]
     step = trainer(net, net, batch)
     for _ in range(3):
         loss = step()
@@ -151,13 +173,13 @@ def test_the_smallest_case_runs_and_is_recorded(monkeypatch, tmp_path, capsys):
 def test_an_exported_graph_gives_the_same_logits(runtime):
     if find({"ONNX Runtime": "onnxruntime", "OpenVINO": "openvino"}[runtime]) is None:
         pytest.skip(f"{runtime} is not installed")
-    batch = make_batch(batch=2, in_chans=3, size=16, dtype="fp32", device="cpu")
+    batch = make_batch(batch=2, in_chans=3, size=16, dtype="fp32", device="cpu", train=False)
     net = Tiny().eval()
     logits = EXPORTS[runtime](net, batch)()
     with torch.inference_mode():
         torch.testing.assert_close(logits, net(batch.images), rtol=1e-4, atol=1e-5)
     with pytest.raises(ValueError, match="in fp32, not in bf16"):
-        EXPORTS[runtime](net, make_batch(batch=1, in_chans=3, size=16, dtype="bf16", device="cpu"))
+        EXPORTS[runtime](net, Batch(batch.images, batch.labels, "bf16"))
 
 
 def test_what_cannot_take_part_is_absent_with_its_reason(monkeypatch):
@@ -298,11 +320,125 @@ def test_frozen_weights_are_in_the_code(monkeypatch):
         return graph.forward
 
     traced, network = [], Tiny()
-    batch = make_batch(batch=2, in_chans=3, size=16, dtype="fp32", device="cpu")
+    batch = make_batch(batch=2, in_chans=3, size=16, dtype="fp32", device="cpu", train=False)
     monkeypatch.setattr(
         network, "compile", lambda options: nn.Module.compile(network, backend=compiler)
     )
-    forward = Contestant("tiny", "ours", "compiled, frozen").compiled(network)
+    forward = Contestant("tiny", "ours", "compiled, frozen").ready(network, batch.images)
     logits = infer(network, forward, batch)()
     assert traced == [(True, False)]
     torch.testing.assert_close(logits, network.eval()(batch.images), rtol=1e-4, atol=1e-5)
+
+
+# ---- modes that only infer ------------------------------------------------------------------
+
+FOR_INFERENCE = ["for inference", "for inference, ONNX Runtime", "for inference, OpenVINO"]
+
+
+def test_a_mode_of_one_library_is_no_other_librarys():
+    modes = ["eager", "seattn/for inference", "torchvision/compiled", "seattn/fused", "timm/fused"]
+    who = contestants.all_contestants(["resnet50"], ["timm", "seattn"], modes)
+    assert [each.name for each in who] == [
+        "timm resnet50, eager",
+        "seattn resnet50, eager",
+        "seattn resnet50, for inference",
+        "seattn resnet50, fused",
+    ]
+
+
+def test_modes_that_only_infer_are_no_contestants_of_training(monkeypatch):
+    asked = []
+    arguments = ["--device", "cpu", "--modes", "timm/eager", "timm/compiled, frozen", "OpenVINO"]
+    monkeypatch.setattr(sys, "argv", ["throughput", *arguments, "--batches", "1"])
+    monkeypatch.setattr(command, "all_contestants", lambda *args: asked.append(args[2]) or [])
+    monkeypatch.setattr(command, "run_case", lambda *args: ([], None))
+    monkeypatch.setattr(torch, "set_num_threads", lambda number: None)
+    monkeypatch.setattr(torch, "set_float32_matmul_precision", lambda precision: None)
+    monkeypatch.setattr(command, "ceilings", lambda *args, **options: (1.0, 1.0))
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", torch.backends.cudnn.allow_tf32)
+    command.main()
+    assert asked == [["timm/eager"], arguments[3:]]
+
+
+@pytest.fixture
+def copies(monkeypatch):
+    """The copies for inference that are made meanwhile, of which dtype, of a small network."""
+    small = {"small": {"ours": resnet}}
+    monkeypatch.setattr(contestants, "NETWORKS", small)
+    monkeypatch.setattr(case_module, "NETWORKS", small)
+    monkeypatch.setattr(contestants, "load_weights", nn.Module.load_state_dict)
+    made, whole = [], seattn.fuse_for_inference
+
+    def spy(network, **options):
+        weights = {p.dtype for p in network.parameters()}
+        made.append((weights, whole(network, **options), seattn.set_fused("off")))
+        seattn.set_fused(made[-1][2])
+        return made[-1][1]
+
+    monkeypatch.setattr(seattn, "fuse_for_inference", spy)
+    monkeypatch.setattr(export, "fuse_for_inference", spy)
+    return made
+
+
+METHOD = Method("cpu", rounds=2, window=0, tolerance=9)
+
+
+@pytest.mark.parametrize("mode", FOR_INFERENCE)
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_a_copy_for_inference_takes_part_and_does_not_train(mode, copies):
+    runtime = mode.removeprefix("for inference").removeprefix(", ").replace(" ", "").lower()
+    if runtime and find(runtime) is None:
+        pytest.skip(f"{runtime} is not installed")
+    who = [Contestant("small", "ours", each) for each in ("eager", mode)]
+    entries, rounds = run_case(Case("infer", "fp32", 2, 3, 64), who, METHOD)
+    assert [entry.valid for entry in entries] == [True, True], entries[1].absent
+    assert 0 < entries[1].deviations["logits"] < 1e-5
+    assert entries[1].compile_seconds > 0
+    assert len(rounds.seconds[who[1].name]) == 2
+    ((_, copied, _),) = copies
+    assert copied.report.folded > 0
+    entries, _ = run_case(Case("train", "fp32", 2, 3, 64), who[1:], METHOD)
+    assert entries[0].absent == (
+        f"ValueError: a network that is {mode!r} does not train; `--work infer`"
+    )
+
+
+def test_a_copy_for_inference_is_rounded_after_it_is_folded(copies):
+    modes = ["eager", "for inference"]
+    who = [Contestant("small", "ours", each) for each in modes]
+    entries, _ = run_case(Case("infer", "bf16", 2, 3, 64), who, METHOD)
+    assert [entry.valid for entry in entries] == [True, True], entries[1].absent
+    ((weights, copied, switch),) = copies
+    assert weights == {torch.float32}
+    assert {p.dtype for p in copied.parameters()} == {torch.bfloat16}
+    assert switch == "on"  # its kernels run where they can
+    assert entries[0].step().dtype == entries[1].step().dtype == torch.bfloat16
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+def test_fused_kernels_infer_with_weights_in_bfloat16(small_resnet):
+    with opened("cpu"):
+        entries, _ = run_case(Case("infer", "bf16", 4, 3, 64), small_resnet[:2], METHOD)
+    assert [(entry.valid, entry.absent) for entry in entries] == [(True, None)] * 2
+
+
+def test_whatever_a_contestant_raises_the_others_are_measured(copies, monkeypatch):
+    def fails(network, images):
+        raise OSError
+
+    monkeypatch.setitem(contestants.INFERENCE, "for inference", fails)
+    who = [Contestant("small", "ours", each) for each in ("for inference", "eager")]
+    entries, rounds = run_case(Case("infer", "fp32", 2, 3, 64), who, METHOD)
+    assert [entry.absent for entry in entries] == ["OSError: ", None]
+    assert list(rounds.seconds) == [who[1].name]
+
+
+def test_the_speed_of_others_is_shown_beside_the_first_eager_one():
+    row = {"network": "a", "library": "timm", "mode": "eager", "device": "cpu", "dropped": []}
+    eager = row | {"cpu_seconds": [2.0, 4.0, 2.0]}
+    ours = row | {"library": "seattn", "mode": "for inference", "cpu_seconds": [1.0, 2.0, 1.0]}
+    other = ours | {"network": "b"}
+    assert command.over_eager(ours, [eager, ours, other]) == ", 2.00 of timm eager"
+    assert command.over_eager(eager, [eager, ours]) == ""
+    assert command.over_eager(other, [eager, other]) == ""
