@@ -180,17 +180,17 @@ def show(case: Case, rows: list[dict[str, Any]]) -> None:
     )
     for row in rows:
         if row["absent"] is not None:
-            print(f"  {row['contestant']:42} absent: {row['absent']}")
+            print(f"  {row['contestant']:48} absent: {row['absent']}")
         elif not row["valid"]:
             off = ", ".join(f"{kind} {value:.1e}" for kind, value in row["deviations"].items())
-            print(f"  {row['contestant']:42} INVALID: {off}")
+            print(f"  {row['contestant']:48} INVALID: {off}")
         elif times := kept(row):
             middle = statistics.median(times)
             low, high = min(times), max(times)
             if len(times) > 1:
                 low, _, high = statistics.quantiles(times, n=4)
             line = (
-                f"  {row['contestant']:42} {case.batch / middle:9.1f} images/s, quartiles "
+                f"  {row['contestant']:48} {case.batch / middle:9.1f} images/s, quartiles "
                 f"{case.batch / high:.1f} to {case.batch / low:.1f}{over_eager(row, rows)}"
             )
             if "fused_floor" in row:
@@ -201,7 +201,7 @@ def show(case: Case, rows: list[dict[str, Any]]) -> None:
                 )
             print(line)
         else:
-            print(f"  {row['contestant']:42} no undisturbed round")
+            print(f"  {row['contestant']:48} no undisturbed round")
     for row in rows:
         for plain in rows:
             if with_and_without(row, plain):
