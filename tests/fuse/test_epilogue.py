@@ -138,7 +138,7 @@ def chosen(monkeypatch, seconds, wrong=(), failing=()):
     ways = {name: spoilt(name, way) for name, way in epilogue._WAYS.items()}
     monkeypatch.setattr(epilogue, "_WAYS", ways)
     names = {id(way): name for name, way in ways.items()}
-    monkeypatch.setattr(gpu, "_seconds_called", lambda call: seconds[names[id(call.func)]])
+    monkeypatch.setattr(gpu, "seconds_called", lambda call: seconds[names[id(call.func)]])
     images = torch.randn(2, 1, 32, 32, dtype=torch.bfloat16)
     fused = fuse_for_inference(randomise(small()), example=images, dtype=torch.bfloat16)
     return gpu.fit_to_gpu(fused, images, recorded=False)
@@ -171,7 +171,7 @@ def test_nan_does_not_pass_for_a_result():
 def test_hooks_of_the_choice_are_gone(monkeypatch):
     images = torch.randn(2, 1, 32, 32, dtype=torch.bfloat16)
     fused = fuse_for_inference(randomise(small()), example=images, dtype=torch.bfloat16)
-    monkeypatch.setattr(gpu, "_seconds_called", lambda call: 1.0)
+    monkeypatch.setattr(gpu, "seconds_called", lambda call: 1.0)
     gpu.fit_to_gpu(fused, images, recorded=False)
     assert not any(module._forward_pre_hooks for module in fused.modules())
 

@@ -14,7 +14,15 @@ from seattn.fuse.epilogue import Epilogue, FusedGate, ways_of
 from seattn.fuse.known import STEMS, class_path
 from seattn.fuse.verification import outputs
 
-__all__ = ["choose_ways", "fit_to_gpu", "put_epilogues", "runs_kernels"]
+__all__ = [
+    "choose_ways",
+    "fit_to_gpu",
+    "put_epilogues",
+    "runs_kernels",
+    "seconds_called",
+    "seconds_recorded",
+    "time_ways",
+]
 
 _CALLS = 5
 """Calls of a way between two looks at the clock."""
@@ -61,13 +69,9 @@ def put_epilogues(network: nn.Module) -> None:
 
 
 def choose_ways(network: nn.Module, run: Callable[[], object], *, recorded: bool) -> None:
-    """Let every epilogue time its ways on what it is given in a run, and keep the fastest.
-
-    A way counts if its result is that of plain torch, up to rounding.
-    """
-    seconds = _seconds_recorded if recorded else _seconds_called
+    """Let every epilogue time its ways on what it is given in a run, and keep the fastest."""
     hooks = [
-        module.register_forward_pre_hook(partial(_choose, seconds))
+        module.register_forward_pre_hook(partial(_choose, recorded))
         for module in network.modules()
         if isinstance(module, Epilogue)
     ]
@@ -104,8 +108,16 @@ def _has_bias(conv: nn.Module) -> bool:
 
 
 @torch.no_grad()
-def _choose(seconds: Callable[..., float], epilogue: Epilogue, args: tuple[Any, ...]) -> None:
-    x, gate, shortcut = (*args, None, None)[:3]
+def time_ways(
+    epilogue: Epilogue,
+    x: Tensor,
+    gate: Tensor | None = None,
+    shortcut: Tensor | None = None,
+    *,
+    recorded: bool,
+) -> dict[str, float]:
+    """Return the seconds of each way whose result is that of plain torch, up to rounding."""
+    seconds = seconds_recorded if recorded else seconds_called
     times: dict[str, float] = {}
     expected = None
     for name, way in ways_of(epilogue.conv, gate, shortcut):
@@ -120,6 +132,11 @@ def _choose(seconds: Callable[..., float], epilogue: Epilogue, args: tuple[Any, 
             times[name] = seconds(call)
         except Exception:  # noqa: BLE001  # of cuDNN or Triton, which do not do every shape
             continue
+    return times
+
+
+def _choose(recorded: bool, epilogue: Epilogue, args: tuple[Any, ...]) -> None:
+    times = time_ways(epilogue, *args, recorded=recorded)
     epilogue.way = min(times, key=lambda name: times[name], default="torch")
 
 
@@ -132,12 +149,12 @@ def _agree(found: Tensor, expected: Tensor) -> bool:
     return bool(gap <= allowed * torch.linalg.vector_norm(expected.float()))
 
 
-def _seconds_called(call: Callable[[], object]) -> float:
+def seconds_called(call: Callable[[], object]) -> float:
     """Of one call, launches included."""
     return _fastest(lambda: [call() for _ in range(_CALLS)])
 
 
-def _seconds_recorded(call: Callable[[], object]) -> float:
+def seconds_recorded(call: Callable[[], object]) -> float:
     """Of one call in a CUDA graph."""
     graph = torch.cuda.CUDAGraph()
     torch.cuda.synchronize()
