@@ -1,9 +1,10 @@
 """Inference on a GPU, layer by layer: ``python -m benchmarks.inference_kernels --record FILE``.
 
-Each convolution of the fused SE-ResNet50 with all that follows it, and each gate, on what it is
-given in a run: the seconds of every way, and how near the fastest comes to the floor. The floor is
-the larger of its operations over a matrix product's rate and its bytes over a copy's, each input
-read once and each output written once. Small maps stay in the cache and may come out above it.
+Each convolution of the fused SE-ResNet50 with all that follows it, each gate and the pooling, on
+what it is given in a run: the seconds of every way, and how near the fastest comes to the floor.
+The floor is the larger of its operations over a matrix product's rate and its bytes over a copy's,
+each input read once and each output written once. Small maps stay in the cache and may come out
+above it.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ from benchmarks.rounds import circumstances
 from benchmarks.throughput.contestants import weights_of
 from benchmarks.throughput.steps import DTYPES
 from benchmarks.throughput.timing import device_clock
-from seattn.fuse import gpu
-from seattn.fuse.epilogue import Epilogue, FusedGate
-from seattn.fuse.gates import Gate
+from seattn.fuse.chosen import Chosen, time_ways
+from seattn.fuse.epilogue import Epilogue
 from seattn.weights import load_weights
 
 
 def main() -> int:
     """Measure, print, record; the exit status is 2 without a GPU."""
+    torch.backends.cudnn.benchmark = True
     parser = argparse.ArgumentParser(prog="python -m benchmarks.inference_kernels")
     add = parser.add_argument
     add("--network", default="se_resnet50", choices=("se_resnet50", "resnet50"))
@@ -75,7 +76,7 @@ def measure(
     layers: list[dict[str, Any]] = []
     hooks = []
     for path, module in fused.named_modules():
-        if isinstance(module, Epilogue | FusedGate):
+        if isinstance(module, Chosen):
             layer: dict[str, Any] = {"layer": path}
             layers.append(layer)
 
@@ -92,20 +93,10 @@ def measure(
     return layers
 
 
-def timed(module: Any, args: tuple[Any, ...]) -> dict[str, Any]:
+def timed(module: Chosen, args: tuple[Any, ...]) -> dict[str, Any]:
     """Seconds by way, and the fastest."""
-    if isinstance(module, Epilogue):
-        seconds = gpu.time_ways(module, *args, recorded=True)
-    else:
-        kernels = gpu.seconds_recorded(lambda: module.gate(*args))
-        plain = gpu.seconds_recorded(lambda: Gate.gate(module, mean(*args)))
-        seconds = {"torch": plain, "Triton": kernels}
+    seconds = time_ways(module, *args, recorded=True)
     return {"seconds": seconds, "fastest": min(seconds, key=lambda way: seconds[way])}
-
-
-def mean(x: Tensor) -> Tensor:
-    """The squeeze."""
-    return x.mean((2, 3), keepdim=True)
 
 
 def priced(

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from functools import partial
+from functools import partial, partialmethod
 
 import pytest
 import torch
@@ -11,14 +11,23 @@ from torch import nn
 from seattn import fuse_for_inference, record_gates, resnet50, se_resnet18, se_resnet50
 from seattn.attention import ECABlock, SEBlock
 from seattn.backbones import BasicBlock, Bottleneck
-from seattn.fuse import epilogue, gpu
-from seattn.fuse.epilogue import Epilogue, FusedGate, ways_of
+from seattn.fuse import chosen, gpu
+from seattn.fuse.chosen import Chosen
+from seattn.fuse.epilogue import Epilogue
 from seattn.fuse.gates import Gate
+from seattn.fuse.gpu_parts import FusedGate, FusedPool
 from seattn.fuse.recorded import RecordedNetwork
+from seattn.ops.dense import LAUNCHES
 from tests.fuse.networks import randomise
 
-WAYS = [way for way in epilogue._WAYS if way != "cuDNN"]  # on the CPU the kernels are plain torch
+LAUNCHED = [f"Triton {number}" for number in range(len(LAUNCHES))]
+WAYS = ["torch", "one pass", "Triton", *LAUNCHED]  # on the CPU the kernels are plain torch
 small = partial(se_resnet50, layers=(1, 1, 1, 1), in_chans=1, num_classes=5)
+
+
+def take(way, module, args):
+    can = module.ways(*args)
+    module.way = next((each for each in (way, "Triton", "one pass") if each in can), "torch")
 
 
 def fitted(network, images, way):
@@ -26,9 +35,11 @@ def fitted(network, images, way):
     fused = fuse_for_inference(network, example=images)
     gpu.put_epilogues(fused)
     for module in fused.modules():
-        if isinstance(module, Epilogue):
-            can = dict(ways_of(module.conv, None, None))
-            module.way = way if way in can else "one pass"
+        if isinstance(module, Chosen):
+            module.register_forward_pre_hook(partial(take, way))
+    fused(images)
+    for module in fused.modules():
+        module._forward_pre_hooks.clear()
     return fused
 
 
@@ -48,13 +59,14 @@ def test_blocks_in_every_way(way, gate, stride):
         torch.testing.assert_close(fused(x), block(x), rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("way", ["torch", "one pass", "Triton 0"])
+@pytest.mark.parametrize("way", ["torch", "Triton 0"])
 def test_networks(way):
     images = torch.randn(2, 1, 49, 65, dtype=torch.float64)
     for built in (small(), resnet50(layers=(1, 1, 1, 1), in_chans=1), se_resnet18(in_chans=1)):
         network = randomise(built).double()
         fused = fitted(network, images, way)
         assert isinstance(fused.conv1, Epilogue)
+        assert isinstance(fused.maxpool, FusedPool)
         assert type(fused.act1) is nn.Identity
         torch.testing.assert_close(fused(images), network(images), rtol=1e-10, atol=1e-10)
 
@@ -83,9 +95,31 @@ def test_gate_is_that_of_its_layers(biases):
     )
     gate = Gate(nn.Sequential(*layers)).double()
     x = torch.randn(3, 12, 5, 7, dtype=torch.float64)
+    fused = FusedGate(gate.excitation)
     assert FusedGate.takes(gate)
     expected = gate(x.mean((2, 3), keepdim=True))
-    torch.testing.assert_close(FusedGate(gate.excitation)(x), expected, rtol=1e-12, atol=1e-12)
+    for way in fused.ways(x):
+        torch.testing.assert_close(fused.run(way, x), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("sizes", [(3, 2, 1), (2, 2, 0), (3, 1, 1)])
+def test_pooling(sizes):
+    pool, x = nn.MaxPool2d(*sizes), torch.randn(2, 5, 9, 12)
+    assert FusedPool.takes(pool)
+    fused = FusedPool(pool)
+    for way in fused.ways(x):
+        assert torch.equal(fused.run(way, x), pool(x))
+
+
+def test_other_poolings_stay():
+    for pool in (
+        nn.MaxPool2d(3, ceil_mode=True),
+        nn.MaxPool2d(3, dilation=2),
+        nn.MaxPool2d((3, 2)),
+        nn.AvgPool2d(2),
+        nn.Identity(),
+    ):
+        assert not FusedPool.takes(pool)
 
 
 def test_other_gates_stay():
@@ -124,56 +158,43 @@ def test_exported_graph_holds_standard_operators_only():
 # ---- the choice -----------------------------------------------------------------------------
 
 
-def chosen(monkeypatch, seconds, wrong=(), failing=()):
-    """The ways of a network whose calls take the given seconds."""
+def choice(monkeypatch, faster, wrong=(), failing=()):
+    """The ways of a network of which the named take the given seconds and the others one."""
 
-    def spoilt(name, way):
-        def call(*args, **options):
-            if name in failing:
-                raise RuntimeError("out of resources")
-            return way(*args, **options) * (1.1 if name in wrong else 1)
+    def run(own, module, way, *args):
+        if way in failing:
+            raise RuntimeError("out of resources")
+        return own(module, way, *args) * (1.1 if way in wrong else 1)
 
-        return call
-
-    ways = {name: spoilt(name, way) for name, way in epilogue._WAYS.items()}
-    monkeypatch.setattr(epilogue, "_WAYS", ways)
-    names = {id(way): name for name, way in ways.items()}
-    monkeypatch.setattr(gpu, "seconds_called", lambda call: seconds[names[id(call.func)]])
+    for kind in (Epilogue, FusedGate, FusedPool):
+        monkeypatch.setattr(kind, "run", partialmethod(lambda m, o, *a: run(o, m, *a), kind.run))
+    monkeypatch.setattr(chosen, "seconds_called", lambda call: faster.get(call.args[0], 1.0))
     images = torch.randn(2, 1, 32, 32, dtype=torch.bfloat16)
     fused = fuse_for_inference(randomise(small()), example=images, dtype=torch.bfloat16)
-    return gpu.fit_to_gpu(fused, images, recorded=False)
-
-
-def seconds(**better):
-    return dict.fromkeys(epilogue._WAYS, 1.0) | {k.replace("_", " "): v for k, v in better.items()}
+    ways = gpu.fit_to_gpu(fused, images, recorded=False)
+    assert not any(module._forward_pre_hooks for module in fused.modules())
+    return ways
 
 
 def test_fastest_way_is_kept(monkeypatch):
-    ways = chosen(monkeypatch, seconds(Triton_2=0.5, one_pass=0.7))
+    ways = choice(monkeypatch, {"Triton 2": 0.5, "Triton": 0.6, "one pass": 0.7})
     assert ways["layer1.0.conv"] == ways["layer2.0.downsample.0"] == "Triton 2"
-    assert ways["conv1"] == ways["layer1.0.body.1"] == "one pass"  # not 1x1
+    assert ways["layer1.0.body.1"] == "one pass"  # neither 1x1 nor of few channels
+    assert ways["conv1"] == ways["maxpool"] == ways["layer1.0.se"] == "Triton"
 
 
 def test_wrong_and_failing_ways_are_not_kept(monkeypatch):
-    times = seconds(Triton_2=0.5, Triton_3=0.6, Triton_4=0.7)
-    ways = chosen(monkeypatch, times, wrong=["Triton 2"], failing=["Triton 3"])
+    faster = {"Triton 2": 0.5, "Triton 3": 0.6, "Triton 4": 0.7}
+    ways = choice(monkeypatch, faster, wrong=["Triton 2"], failing=["Triton 3"])
     assert ways["layer1.0.conv"] == "Triton 4"
 
 
 def test_nan_does_not_pass_for_a_result():
     expected = torch.ones(3, dtype=torch.float16)
-    assert gpu._agree(expected * 1.001, expected)
-    assert not gpu._agree(expected * 1.01, expected)
-    assert not gpu._agree(expected * math.nan, expected)
-    assert not gpu._agree(expected.float(), expected)
-
-
-def test_hooks_of_the_choice_are_gone(monkeypatch):
-    images = torch.randn(2, 1, 32, 32, dtype=torch.bfloat16)
-    fused = fuse_for_inference(randomise(small()), example=images, dtype=torch.bfloat16)
-    monkeypatch.setattr(gpu, "seconds_called", lambda call: 1.0)
-    gpu.fit_to_gpu(fused, images, recorded=False)
-    assert not any(module._forward_pre_hooks for module in fused.modules())
+    assert chosen.agree(expected * 1.001, expected)
+    assert not chosen.agree(expected * 1.01, expected)
+    assert not chosen.agree(expected * math.nan, expected)
+    assert not chosen.agree(expected[:1], expected)
 
 
 def test_cpu_and_single_precision_have_no_epilogues():

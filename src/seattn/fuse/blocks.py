@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from seattn.fuse.epilogue import Epilogue, FusedGate
+from seattn.fuse.epilogue import Epilogue
 from seattn.fuse.gates import Gate, gate_through, is_pointwise
+from seattn.fuse.gpu_parts import FusedGate
 from seattn.ops.affine import affine_act
 from seattn.ops.batch_norm import as_rows
 from seattn.ops.reference import statistics_dtype

@@ -3,36 +3,30 @@
 In half precision a network spends its time on moving maps. The output of a convolution should be
 written once, finished. Who does that best depends on the layer: cuDNN adds bias and ReLU and for
 some shapes a shortcut; our kernel of the 1x1 convolution a gate as well; otherwise one more pass
-adds everything at once.
+adds everything at once. Of images with a few channels our kernel gathers the pixels.
 """
 
-from collections.abc import Iterator
-from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+import torch.nn.functional as F
+from torch import Tensor
 
-from seattn.fuse.gates import Gate
+from seattn.fuse.chosen import Chosen
 from seattn.ops import operators
 from seattn.ops.batch_norm import as_rows
-from seattn.ops.pointwise import LAUNCHES, excitation, pointwise_act
+from seattn.ops.dense import LAUNCHES, gathered_act, pointwise_act
 from seattn.ops.reference import statistics_dtype
 
-__all__ = ["Epilogue", "FusedGate", "ways_of"]
+__all__ = ["Epilogue", "as_nhwc"]
+
+_TRITON = [f"Triton {number}" for number in range(len(LAUNCHES))]
 
 
-class Way(Protocol):
-    """Computes ``act(gate * conv(x) + shortcut)``."""
-
-    def __call__(
-        self, conv: Any, x: Tensor, gate: Tensor | None, shortcut: Tensor | None, *, relu: bool
-    ) -> Tensor:
-        """Return the map; ``gate`` is (N, C, 1, 1), ``shortcut`` of the shape of the output."""
-
-
-class Epilogue(nn.Module):
+class Epilogue(Chosen):
     """A 2D convolution with bias and what follows it: ``act(gate * conv(x) + shortcut)``.
+
+    Called with ``x``, and perhaps ``gate`` (N, C, 1, 1) and ``shortcut``, of the output's shape.
 
     Args:
         conv: The convolution.
@@ -43,64 +37,94 @@ class Epilogue(nn.Module):
         super().__init__()
         self.conv = conv
         self.relu = relu
-        self.way = "torch"
-
-    def forward(
-        self, x: Tensor, gate: Tensor | None = None, shortcut: Tensor | None = None
-    ) -> Tensor:
-        """Return the map. An exported graph holds standard operators only."""
-        way = "torch" if _must_be_plain(x) else self.way
-        return _WAYS[way](self.conv, x, gate, shortcut, relu=self.relu)
 
     def extra_repr(self) -> str:
         """Say how it runs."""
-        return f"relu={self.relu}, way={self.way!r}"
+        return f"relu={self.relu}, {super().extra_repr()}"
+
+    def ways(
+        self, x: Tensor, gate: Tensor | None = None, shortcut: Tensor | None = None
+    ) -> list[str]:
+        """Return the names of the ways that may do this."""
+        names = ["torch", "one pass"]
+        if gate is None and self.relu and not isinstance(self.conv.padding, str):
+            names.append("cuDNN")
+            if x.shape[1] % 8 and shortcut is None and self.conv.groups == 1:
+                names.append("cuDNN, padded")
+        if _is_pointwise(self.conv):
+            names += _TRITON
+        elif gate is None and shortcut is None and x.shape[1] <= 4 and _is_square(self.conv):
+            names.append("Triton")
+        return names
+
+    def run(
+        self, way: str, x: Tensor, gate: Tensor | None = None, shortcut: Tensor | None = None
+    ) -> Tensor:
+        """Compute in this way."""
+        if way == "one pass":
+            return self._one_pass(x, gate, shortcut)
+        if way.startswith("cuDNN"):
+            return self._cudnn(x, shortcut, padded=way != "cuDNN")
+        if way == "Triton":
+            return self._gathered(x)
+        if way.startswith("Triton"):
+            return self._pointwise(x, gate, shortcut, int(way.split()[1]))
+        y: Tensor = self.conv(x)
+        if gate is not None:
+            y = y * gate.to(y.dtype)
+        if shortcut is not None:
+            y = y + shortcut
+        return y.relu() if self.relu else y
+
+    def _one_pass(self, x: Tensor, gate: Tensor | None, shortcut: Tensor | None) -> Tensor:
+        conv = self.conv
+        y = conv._conv_forward(x, conv.weight, None)
+        wide = statistics_dtype(y)
+        scale = y.new_ones(y.shape[:2], dtype=wide) if gate is None else gate.flatten(1).to(wide)
+        shift = scale * conv.bias.to(wide)
+        added = None if shortcut is None else as_rows(shortcut)
+        rows, _ = operators.affine_act(as_rows(y), scale, shift, added, None, self.relu, False)
+        return rows.transpose(1, 2).view(y.shape)
+
+    def _cudnn(self, x: Tensor, shortcut: Tensor | None, *, padded: bool) -> Tensor:
+        conv, weight = self.conv, self.conv.weight
+        if padded:  # to the channels that its fast kernels want
+            more = (0, 0, 0, 0, 0, -x.shape[1] % 8)
+            x, weight = (
+                F.pad(each, more).contiguous(memory_format=torch.channels_last)
+                for each in (x, weight)
+            )
+        how = (conv.stride, conv.padding, conv.dilation, conv.groups)
+        if shortcut is None:
+            return torch.cudnn_convolution_relu(x, weight, conv.bias, *how)
+        return torch.cudnn_convolution_add_relu(x, weight, shortcut, 1.0, conv.bias, *how)
+
+    def _pointwise(
+        self, x: Tensor, gate: Tensor | None, shortcut: Tensor | None, launch: int
+    ) -> Tensor:
+        conv = self.conv
+        scale = None if gate is None else gate.flatten(1).to(statistics_dtype(x))
+        added = None if shortcut is None else as_nhwc(shortcut)
+        weight = conv.weight.flatten(1)
+        y = pointwise_act(
+            as_nhwc(x), weight, conv.bias, scale, added, conv.stride[0], self.relu, launch
+        )
+        return y.permute(0, 3, 1, 2)
+
+    def _gathered(self, x: Tensor) -> Tensor:
+        conv = self.conv
+        how = (conv.stride[0], conv.padding[0])
+        return gathered_act(as_nhwc(x), as_nhwc(conv.weight), conv.bias, *how, self.relu).permute(
+            0, 3, 1, 2
+        )
 
 
-class FusedGate(Gate):
-    """Squeeze and excitation in two kernels: the mean, two linear layers, ReLU and sigmoid.
-
-    It reads the map whose mean the gate reads.
-    """
-
-    @staticmethod
-    def takes(gate: nn.Module | None) -> bool:
-        """Return whether a gate is of this kind."""
-        layers = _layers(gate) if isinstance(gate, Gate) else []
-        kinds = [type(layer).__name__ for layer in layers]  # timm has a Sigmoid of its own
-        return [k.replace("Conv2d", "Linear") for k in kinds] == [
-            "Linear",
-            "ReLU",
-            "Linear",
-            "Sigmoid",
-        ]
-
-    def gate(self, x: Tensor) -> Tensor:
-        """Return the factors of the channels, (N, C, 1, 1), in float32."""
-        if _must_be_plain(x):
-            return super().gate(x.mean((2, 3), keepdim=True))
-        first, _, second, _ = _layers(self)
-        vectors = [
-            layer.weight.new_zeros(len(layer.weight)) if layer.bias is None else layer.bias
-            for layer in (first, second)
-        ]
-        weights = [layer.weight.flatten(1) for layer in (first, second)]
-        factors = excitation(_rows(x), weights[0], vectors[0], weights[1], vectors[1])
-        return factors[:, :, None, None]
+def as_nhwc(x: Tensor) -> Tensor:
+    """Return ``(N, H, W, C)``, a view of channels-last memory."""
+    return x.permute(0, 2, 3, 1).contiguous()
 
 
-def ways_of(conv: Any, gate: Tensor | None, shortcut: Tensor | None) -> Iterator[tuple[str, Way]]:
-    """Yield by name the ways that may compute this, ``"torch"`` first; some may fail."""
-    names = ["torch", "one pass"]
-    if gate is None:
-        names.append("cuDNN")
-    if is_strided_pointwise(conv):
-        names += _TRITON
-    yield from ((name, _WAYS[name]) for name in names)
-
-
-def is_strided_pointwise(conv: Any) -> bool:
-    """Return whether the kernel of the 1x1 convolution can do it."""
+def _is_pointwise(conv: Any) -> bool:
     return (
         conv.kernel_size == (1, 1)
         and conv.groups == 1
@@ -109,78 +133,11 @@ def is_strided_pointwise(conv: Any) -> bool:
     )
 
 
-# ---- ways -----------------------------------------------------------------------------------
-
-
-def _torch(
-    conv: Any, x: Tensor, gate: Tensor | None, shortcut: Tensor | None, *, relu: bool
-) -> Tensor:
-    y = conv(x)
-    if gate is not None:
-        y = y * gate.to(y.dtype)
-    if shortcut is not None:
-        y = y + shortcut
-    return y.relu() if relu else y
-
-
-def _one_pass(
-    conv: Any, x: Tensor, gate: Tensor | None, shortcut: Tensor | None, *, relu: bool
-) -> Tensor:
-    y = conv._conv_forward(x, conv.weight, None)
-    wide = statistics_dtype(y)
-    scale = y.new_ones(y.shape[:2], dtype=wide) if gate is None else gate.flatten(1).to(wide)
-    added = None if shortcut is None else as_rows(shortcut)
-    rows, _ = operators.affine_act(
-        as_rows(y), scale, scale * conv.bias.to(wide), added, None, relu, False
+def _is_square(conv: Any) -> bool:
+    sides = (conv.kernel_size, conv.stride, conv.padding)
+    return (
+        conv.groups == 1
+        and conv.dilation == (1, 1)
+        and not isinstance(conv.padding, str)
+        and all(first == second for first, second in sides)
     )
-    return rows.transpose(1, 2).view(y.shape)
-
-
-def _cudnn(
-    conv: Any, x: Tensor, gate: Tensor | None, shortcut: Tensor | None, *, relu: bool
-) -> Tensor:
-    if gate is not None or not relu or isinstance(conv.padding, str):
-        raise NotImplementedError("the operator has a ReLU, no gate, and its padding in pixels")
-    how = (conv.stride, conv.padding, conv.dilation, conv.groups)
-    if shortcut is None:
-        return torch.cudnn_convolution_relu(x, conv.weight, conv.bias, *how)
-    return torch.cudnn_convolution_add_relu(x, conv.weight, shortcut, 1.0, conv.bias, *how)
-
-
-def _triton(
-    launch: int,
-    conv: Any,
-    x: Tensor,
-    gate: Tensor | None,
-    shortcut: Tensor | None,
-    *,
-    relu: bool,
-) -> Tensor:
-    scale = None if gate is None else gate.flatten(1).to(statistics_dtype(x))
-    added = None if shortcut is None else _rows(shortcut)
-    weight = conv.weight.flatten(1)
-    rows = pointwise_act(_rows(x), weight, conv.bias, scale, added, conv.stride[0], relu, launch)
-    return rows.permute(0, 3, 1, 2)
-
-
-_TRITON = tuple(f"Triton {number}" for number in range(len(LAUNCHES)))
-_WAYS: dict[str, Way] = {
-    "torch": _torch,
-    "one pass": _one_pass,
-    "cuDNN": _cudnn,
-    **{name: partial(_triton, number) for number, name in enumerate(_TRITON)},
-}
-
-
-def _rows(x: Tensor) -> Tensor:
-    return x.permute(0, 2, 3, 1).contiguous()  # (N, H, W, C), a view of channels-last memory
-
-
-def _layers(gate: Gate) -> list[Any]:
-    """The layers of a gate that do something."""
-    layers = gate.excitation if isinstance(gate.excitation, nn.Sequential) else [gate.excitation]
-    return [layer for layer in layers if type(layer) is not nn.Identity]
-
-
-def _must_be_plain(x: Tensor) -> bool:
-    return torch.compiler.is_exporting() or x.numel() == 0

@@ -21,8 +21,8 @@ NORM_PAIRS: Mapping[str, tuple[tuple[str, str], ...]] = {
 READERS: Mapping[str, Callable[[Any], Residual | Inverted]] = {
     path: reader for library in _LIBRARIES for path, reader in library.READERS.items()
 }
-# Children that a class runs one after the other before its blocks: convolution, BatchNorm, ReLU.
-STEMS: Mapping[str, tuple[str, str, str]] = {
+# What a class runs one after the other before its blocks: convolution, BatchNorm, ReLU, pooling.
+STEMS: Mapping[str, tuple[str, str, str, str]] = {
     path: stem for library in _LIBRARIES for path, stem in library.STEMS.items()
 }
 _EXCITATIONS: Mapping[str, Callable[[Any], nn.Module]] = {

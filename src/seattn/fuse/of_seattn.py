@@ -59,8 +59,8 @@ def _inverted(block: Any) -> Inverted:
     return Inverted(body, block.se, (block.conv_pwl, block.bn3), block.has_shortcut)
 
 
-STEMS: Mapping[str, tuple[str, str, str]] = {
-    "seattn.backbones.resnet.ResNet": ("conv1", "bn1", "act1")
+STEMS: Mapping[str, tuple[str, str, str, str]] = {
+    "seattn.backbones.resnet.ResNet": ("conv1", "bn1", "act1", "maxpool")
 }
 READERS: Mapping[str, Callable[[Any], Residual | Inverted]] = {
     f"{_RESNET}.BasicBlock": _basic,

@@ -83,7 +83,9 @@ def _check_space_to_depth(block: Any) -> None:
         raise UnfitError("it has a space-to-depth convolution")
 
 
-STEMS: Mapping[str, tuple[str, str, str]] = {f"{_RESNET}.ResNet": ("conv1", "bn1", "act1")}
+STEMS: Mapping[str, tuple[str, str, str, str]] = {
+    f"{_RESNET}.ResNet": ("conv1", "bn1", "act1", "maxpool")
+}
 READERS: Mapping[str, Callable[[Any], Residual | Inverted]] = {
     f"{_RESNET}.BasicBlock": _basic,
     f"{_RESNET}.Bottleneck": _bottleneck,

@@ -37,7 +37,9 @@ def _inverted(block: Any) -> Inverted:
     return Inverted(body, attention, tuple(tail), block.use_res_connect)
 
 
-STEMS: Mapping[str, tuple[str, str, str]] = {f"{_RESNET}.ResNet": ("conv1", "bn1", "relu")}
+STEMS: Mapping[str, tuple[str, str, str, str]] = {
+    f"{_RESNET}.ResNet": ("conv1", "bn1", "relu", "maxpool")
+}
 READERS: Mapping[str, Callable[[Any], Residual | Inverted]] = {
     f"{_RESNET}.BasicBlock": _basic,
     f"{_RESNET}.Bottleneck": _bottleneck,
