@@ -322,7 +322,7 @@ def test_frozen_weights_are_in_the_code(monkeypatch):
     traced, network = [], Tiny()
     batch = make_batch(batch=2, in_chans=3, size=16, dtype="fp32", device="cpu", train=False)
     monkeypatch.setattr(
-        network, "compile", lambda options: nn.Module.compile(network, backend=compiler)
+        network, "compile", lambda **options: nn.Module.compile(network, backend=compiler)
     )
     forward = Contestant("tiny", "ours", "compiled, frozen").ready(network, batch.images)
     logits = infer(network, forward, batch)()

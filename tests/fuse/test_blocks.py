@@ -11,7 +11,7 @@ from seattn.attention import CBAMBlock, ECABlock, EffectiveSE, SEBlock, SqueezeE
 from seattn.backbones import BasicBlock, Bottleneck
 from seattn.backbones.efficientnet_blocks import DepthwiseSeparable, InvertedBottleneck
 from seattn.fuse.blocks import FusedInverted, FusedResidual
-from seattn.fuse.gates import Gate, gate_through, is_pointwise
+from seattn.fuse.gates import Gate, Pointwise, gate_through, is_pointwise
 from seattn.ops import affine, reference
 from tests.backbones.fusing import open_here
 from tests.fuse.networks import randomise, relative
@@ -82,7 +82,39 @@ def test_gate_is_known_before_the_last_convolution_has_run_on_the_map():
     fused(torch.randn(2, 32, 6, 6, dtype=torch.float64))
     assert seen == ["gate", (6, 6)]
     first = fused.se.excitation[0]  # fc1 and the convolution in one, 8 means to 2 hidden units
-    assert first.weight.shape == (2, 8, 1, 1)
+    assert type(first) is Pointwise
+    assert first.weight.shape == (2, 8)
+
+
+class _Halved(nn.Conv2d):
+    def forward(self, x):
+        return super().forward(x) / 2
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_convolutions_of_one_pixel_are_products_and_no_others(bias, dims):
+    layers = [
+        nn.Conv2d(6, 4, 1, bias=bias),
+        nn.BatchNorm2d(4),
+        nn.SiLU(),
+        nn.Conv2d(4, 8, 1, groups=2, bias=bias),
+        nn.Conv2d(8, 8, 3, padding=1),
+        _Halved(8, 5, 1),
+        nn.Conv2d(5, 6, 1, padding="same"),
+        nn.Sigmoid(),
+    ]
+    excitation = randomise(nn.Sequential(*layers)).double()
+    squeeze = torch.randn(3, 6, dtype=torch.float64)
+    gate = Gate(excitation)
+    assert [i for i, layer in enumerate(gate.excitation) if type(layer) is Pointwise] == [0, 6]
+    assert list(excitation) == layers
+    expected = excitation(squeeze[:, :, None, None]).reshape(3, 6, *[1] * dims)
+    actual = gate(squeeze.reshape(3, 6, *[1] * dims))
+    torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-12)
+    layers[0].weight.data.zero_()  # the gate has weights of its own
+    assert torch.equal(gate(squeeze.reshape(3, 6, *[1] * dims)), actual)
+    assert type(Gate(layers[0]).excitation) is Pointwise
 
 
 @pytest.mark.parametrize("biases", [(True, True), (True, False), (False, True), (False, False)])

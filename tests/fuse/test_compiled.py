@@ -51,9 +51,13 @@ def test_compiled_network_computes_the_same(tmp_path, monkeypatch):
     with torch.no_grad():
         torch.compile(fuse_for_inference(network))(x)  # not frozen, and not to be taken instead
     fused = fuse_for_inference(network, example=x, compile=True)
-    code = "".join(path.read_text() for path in tmp_path.rglob("*.py"))
-    assert "mkldnn._convolution_pointwise" in code  # that is, weights are frozen
+    files = [path for path in tmp_path.rglob("*.*") if path.suffix in (".py", ".cpp")]
+    code = "".join(path.read_text() for path in files)
+    assert "convolution_pointwise" in code  # that is, weights are frozen
+    assert "inductor_entry_cpp" in code  # that is, it is called from C++
     assert relative(fused(x), network(x)) < 1e-5
+    other_shape = torch.randn(2, 1, 96, 64)  # compiles again
+    assert relative(fused(other_shape), network(other_shape)) < 1e-5
     assert not fused(x).requires_grad
     for other in (copy.deepcopy(fused), pickle.loads(pickle.dumps(fused))):
         assert other.report == fused.report

@@ -7,7 +7,9 @@ from torch import nn
 
 __all__ = ["CompiledNetwork"]
 
-_OPTIONS = {"freezing": True}  # keeps apart what Dynamo has compiled of the same class, not frozen
+# The wrapper in C++ saves 3 % of EfficientNet-B5's time at batch 1. Options of its own also keep
+# Dynamo from taking what it has compiled of the same class, not frozen.
+_OPTIONS = {"freezing": True, "cpp_wrapper": True}
 
 
 class CompiledNetwork(nn.Module):
@@ -21,7 +23,7 @@ class CompiledNetwork(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
-        self.network.compile(options=_OPTIONS)
+        self._compile()
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Return what the network returns."""
@@ -33,4 +35,9 @@ class CompiledNetwork(nn.Module):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Compile again: copies and pickles do not hold what was compiled."""
         super().__setstate__(state)  # type: ignore[no-untyped-call]
-        self.network.compile(options=_OPTIONS)
+        self._compile()
+
+    def _compile(self) -> None:
+        # For each shape anew. With sizes left open, a frozen convolution of images of one channel
+        # gives another memory layout than Inductor expects, which is an error.
+        self.network.compile(dynamic=False, options=_OPTIONS)

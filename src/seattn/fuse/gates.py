@@ -9,13 +9,14 @@ from torch.nn.modules.conv import _ConvNd
 
 from seattn.attention import rank
 
-__all__ = ["AcrossChannels", "Gate", "OfBlock", "gate_through", "is_pointwise"]
+__all__ = ["AcrossChannels", "Gate", "OfBlock", "Pointwise", "gate_through", "is_pointwise"]
 
 
 class Gate(nn.Module):
     """Maps the mean of every channel, ``(N, K, 1, ..., 1)``, to factors ``(N, C, 1, ..., 1)``.
 
-    ``record_gates`` finds it, as it finds an attention block.
+    ``record_gates`` finds it, as it finds an attention block. Pointwise convolutions become linear
+    layers: on a CPU a convolution of one pixel takes 27 us, whatever its size, and a product 3 us.
 
     Args:
         excitation: The same for ``(N, K, 1, 1)``.
@@ -23,7 +24,10 @@ class Gate(nn.Module):
 
     def __init__(self, excitation: nn.Module) -> None:
         super().__init__()
-        self.excitation = excitation
+        if type(excitation) is nn.Sequential:
+            self.excitation: nn.Module = nn.Sequential(*map(_as_linear, excitation))
+        else:
+            self.excitation = _as_linear(excitation)
 
     def gate(self, mean: Tensor) -> Tensor:
         """Return the factors."""
@@ -35,6 +39,38 @@ class Gate(nn.Module):
         return self.gate(mean)
 
 
+class Pointwise(nn.Linear):
+    """The 1x1 convolution of one pixel, ``(N, K, 1, 1)`` to ``(N, C, 1, 1)``, as a product.
+
+    Args:
+        weight: ``(C, K)``; it is copied.
+        bias: ``(C)``.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        rows, columns = weight.shape
+        with torch.device("meta"):  # where no random numbers are drawn
+            super().__init__(columns, rows)
+        self.to_empty(device=weight.device).to(weight.dtype).requires_grad_(False)
+        self.load_state_dict({"weight": weight, "bias": bias})
+
+    def forward(self, squeeze: Tensor) -> Tensor:
+        """Return ``(N, C, 1, 1)``."""
+        return super().forward(squeeze.flatten(1))[:, :, None, None]
+
+
+def _as_linear(layer: nn.Module) -> nn.Module:
+    if isinstance(layer, nn.Conv2d) and is_pointwise(layer):
+        return Pointwise(*_matrix(layer))
+    return layer
+
+
+def _matrix(conv: Any) -> tuple[Tensor, Tensor]:
+    """Return weight (C, K) and bias (C) of a pointwise convolution."""
+    weight = conv.weight.flatten(1)
+    return weight, weight.new_zeros(len(weight)) if conv.bias is None else conv.bias
+
+
 def gate_through(conv: Any, gate: Gate) -> Gate:
     """Return a gate that reads the means of what enters a pointwise convolution.
 
@@ -44,21 +80,12 @@ def gate_through(conv: Any, gate: Gate) -> Gate:
     before it.
     """
     layers = list(gate.excitation) if type(gate.excitation) is nn.Sequential else [gate.excitation]
-    weight = conv.weight.flatten(1)  # (C, K)
-    bias = weight.new_zeros(len(weight)) if conv.bias is None else conv.bias  # (C)
-    first: Any = layers[0]
-    if type(first) is nn.Conv2d and is_pointwise(first):
-        reduce = first.weight.flatten(1)  # (R, C)
-        weight, bias = reduce @ weight, reduce @ bias
-        bias = bias if first.bias is None else bias + first.bias
+    weight, bias = _matrix(conv)
+    first = layers[0]
+    if type(first) is Pointwise:
+        weight, bias = first.weight @ weight, first.weight @ bias + first.bias  # (R, K), (R)
         layers = layers[1:]
-    rows, columns = weight.shape
-    rows, columns = weight.shape
-    with torch.device("meta"):  # where no random numbers are drawn
-        merged = nn.Conv2d(columns, rows, 1)
-    merged = merged.to_empty(device=weight.device).to(weight.dtype)
-    merged.load_state_dict({"weight": weight[:, :, None, None], "bias": bias})
-    return Gate(nn.Sequential(merged.requires_grad_(False), *layers))
+    return Gate(nn.Sequential(Pointwise(weight, bias), *layers))
 
 
 def is_pointwise(conv: nn.Module) -> bool:
