@@ -25,8 +25,8 @@ class FusedGate(Chosen, Gate):
     def takes(gate: nn.Module | None) -> bool:
         """Return whether a gate is of this kind."""
         layers = _layers(gate) if isinstance(gate, Gate) else []
-        kinds = [type(layer).__name__.replace("Conv2d", "Linear") for layer in layers]
-        return kinds == ["Linear", "ReLU", "Linear", "Sigmoid"]  # timm has a Sigmoid of its own
+        kinds = [type(layer).__name__ for layer in layers]  # timm has a Sigmoid of its own
+        return kinds == ["Pointwise", "ReLU", "Pointwise", "Sigmoid"]
 
     def gate(self, x: Tensor) -> Tensor:
         """Return the factors of the channels, (N, C, 1, 1)."""
@@ -41,12 +41,7 @@ class FusedGate(Chosen, Gate):
         if way == "torch":
             return Gate.gate(self, x.mean((2, 3), keepdim=True))
         first, _, second, _ = _layers(self)
-        vectors = [
-            layer.weight.new_zeros(len(layer.weight)) if layer.bias is None else layer.bias
-            for layer in (first, second)
-        ]
-        weights = [layer.weight.flatten(1) for layer in (first, second)]
-        factors = excitation(as_nhwc(x), weights[0], vectors[0], weights[1], vectors[1])
+        factors = excitation(as_nhwc(x), first.weight, first.bias, second.weight, second.bias)
         return factors[:, :, None, None]
 
 
