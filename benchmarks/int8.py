@@ -169,13 +169,9 @@ def network_in(folder: Path, parts: dict[str, Radiographs], *, epochs: int) -> n
 
 
 def times(
-    contestants: dict[str, nn.Module], images: torch.Tensor, *, compiled: bool, rounds: int
+    contestants: dict[str, nn.Module], images: torch.Tensor, *, rounds: int
 ) -> dict[str, list[float]]:
     """CPU seconds an image of each contestant in batches like ``images``, by round."""
-    if compiled:
-        network = contestants["torch"]
-        fused = seattn.fuse_for_inference(network, example=images, compile=True)
-        contestants = contestants | {"torch, fused and compiled": fused}
     repeats = max(1, 8 // len(images))
 
     def call(network: nn.Module) -> None:
@@ -230,12 +226,9 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
             )
             print(json.dumps(forms[-1]), flush=True)
         measured = {
-            str(batch): times(
-                contestants, test.batch(range(batch)).image,
-                compiled=given.compiled, rounds=given.rounds,
-            )
+            str(batch): times(contestants, test.batch(range(batch)).image, rounds=given.rounds)
             for batch in BATCHES
-        }  # fmt: skip
+        }
     return {
         "case": f"{given.name}, {given.size} pixels",
         **circumstances(PACKAGES, threads=1),
@@ -264,7 +257,6 @@ def main() -> None:
     add("--size", type=int, default=112, help="pixels of a side (%(default)s)")
     add("--epochs", type=int, default=32, help="to train for, if there is none (%(default)s)")
     add("--rounds", type=int, default=15, help="counted rounds of the times (%(default)s)")
-    add("--compiled", action="store_true", help="time the compiled copy too; minutes, needs C++")
     add("--record", type=Path, metavar="FILE.jsonl", help="append the row to FILE")
     given = parser.parse_args()
     torch.set_num_threads(1)
