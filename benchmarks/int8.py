@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import tempfile
 import time
@@ -143,12 +144,13 @@ def compare(
     """Probabilities beside those of the float32 network: how they differ, and what it costs."""
     area = roc_auc_interval(y_true=y_true, y_score=ours, patients=groups)
     loss = delong_test(y_true=y_true, y_score_a=ours, y_score_b=exact, patients=groups)
+    ends = (loss.low, loss.high) if math.isfinite(loss.low) else (None, None)  # equal ranks
     labels = point.apply(ours)
     return {
         "largest_difference": float(np.abs(ours - exact).max()),
         "mean_difference": float(np.abs(ours - exact).mean()),
         "roc_auc": [area.value, area.low, area.high],
-        "roc_auc_difference": [loss.difference, loss.low, loss.high],
+        "roc_auc_difference": [loss.difference, *ends],
         "accuracy": float((labels == y_true).mean()),
         "sensitivity": float(labels[y_true == 1].mean()),
         "specificity": float(1 - labels[y_true == 0].mean()),
