@@ -14,6 +14,7 @@ PAGES = {
     "dicom_volumes": None,
     "export": None,
     "faster_inference": None,
+    "int8": None,
     "one_channel": None,
     "operating_points": None,
     "own_folder": "1 of 120 images cannot be used",
