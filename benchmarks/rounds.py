@@ -127,10 +127,10 @@ def version_of(package: str) -> str | None:
 
 
 def commit_hash() -> str:
-    """The commit that is checked out, or that ``COMMIT`` names where there is no repository."""
+    """The commit that ``COMMIT`` names, for a copy elsewhere, or the one that is checked out."""
     command = ["git", "rev-parse", "--short", "HEAD"]
     found = subprocess.run(command, capture_output=True, text=True, check=False)
-    return found.stdout.strip() or os.environ.get("COMMIT", "unknown")
+    return os.environ.get("COMMIT") or found.stdout.strip() or "unknown"
 
 
 def _processor() -> str | None:

@@ -48,7 +48,7 @@ def main() -> None:
     torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.benchmark = True
     method = Method(device, choices.rounds, choices.window, choices.tolerance)
     facts = {"run": uuid.uuid4().hex, **circumstances(PACKAGES, threads=choices.threads)}
-    facts |= {"device": device_name(device), **asdict(method)}
+    facts |= {**asdict(method), "device": device_name(device)}
     if device == "cuda":
         facts["driver"] = driver()
     for work, dtype, in_chans, size, batch in itertools.product(

@@ -1,7 +1,7 @@
 """Compiles the Triton kernels ahead of time for one architecture, without a GPU.
 
 ``python tests/ops/compiled.py 90`` prints one JSON line a kernel: its registers, its spills in
-bytes, its shared memory in bytes. The tiles are those of `seattn.ops.kernels`.
+bytes, its shared memory in bytes. The tiles are those of the launches.
 """
 
 import json
@@ -15,7 +15,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from seattn.ops import kernels, silu_kernels
+from seattn.ops import dense, dense_kernels, kernels, silu_kernels
 
 MAP, VECTOR, MASK = "*bf16", "*fp32", "*u8"
 POINTERS = {
@@ -47,19 +47,54 @@ CASES = [
 MAPS = [(3136, 256), (49, 2048), (12544, 64)]  # pixels and channels in a ResNet-50
 
 
-def source(name, absent, flags, size, pixels, channels):
-    kernel = getattr(silu_kernels if name.startswith("silu") else kernels, name)
-    constants = {**flags, **kernels._tile(pixels, channels, size)}
-    constants |= {f"{stem}_ptr": None for stem in absent}
+def passes():
+    """The kernels of `seattn.ops.kernels` and `silu_kernels`."""
+    for name, absent, flags, size in CASES:
+        for pixels, channels in MAPS:
+            kernel = getattr(silu_kernels if name.startswith("silu") else kernels, name)
+            constants = {**flags, **kernels._tile(pixels, channels, size)}
+            yield kernel, absent, constants, POINTERS, {}
+
+
+def dense_layers():
+    """The kernels of `seattn.ops.dense_kernels`: both ends of a bottleneck, the stem, the gate."""
+    half = dict.fromkeys(("x", "weight", "bias", "shortcut", "y"), MAP)
+    half |= dict.fromkeys(("reduce", "reduce_bias", "expand", "expand_bias"), MAP)
+    for bm, bn, bk, warps, stages in dense.LAUNCHES:
+        for absent in ([], ["scale", "shortcut"]):
+            constants = {
+                "STRIDE": 1, "RELU": True, "SPAN": dense_kernels.span(3136, bm), "WHOLE": True,
+                "EXACT": False, "BM": bm, "BN": bn, "BK": bk,
+            }  # fmt: skip
+            options = {"num_warps": warps, "num_stages": stages}
+            yield dense_kernels.pointwise_kernel, absent, constants, half, options
+    windows = {"SIDE": 7, "STRIDE": 2, "PADDING": 3}
+    for k in (1, 3):
+        constants = {"K": k, **windows, "RELU": True, "EXACT": False, "BM": 128, "BN": 64, "BK": 32}
+        options = {"num_warps": 4, "num_stages": 2}
+        yield dense_kernels.gathered_kernel, [], constants, half, options
+    windows = {"SIDE": 3, "STRIDE": 2, "PADDING": 1}
+    yield dense_kernels.max_pool_kernel, [], {**windows, "BM": 32, "BC": 64}, half, {}
+    yield dense_kernels.squeeze_kernel, [], {"BP": 32, "BC": 128}, half, {}
+    constants = {"SPLITS": 16, "EXACT": False, "BR": 128, "BK": 64, "BC": 128}
+    options = {"num_warps": 8, "num_stages": 2}
+    yield dense_kernels.excite_kernel, [], constants, half, options
+
+
+def source(kernel, absent, constants, pointers):
+    constants = constants | {f"{stem}_ptr": None for stem in absent}
     signature = {}
     for argument in kernel.arg_names:
         stem = argument.removesuffix("_ptr")
         is_pointer = stem != argument
-        signature[argument] = POINTERS.get(stem, VECTOR) if is_pointer else "i32"
+        signature[argument] = pointers.get(stem, VECTOR) if is_pointer else "i32"
         if argument in constants:
             signature[argument] = "constexpr"
-    # As at a launch: pointers and C are multiples of 16.
-    aligned = [a for a, kind in signature.items() if kind.startswith("*") or a == "C"]
+    # As at a launch: pointers and channels are multiples of 16.
+    channels = ("C", "K", "R")
+    aligned = [
+        a for a, kind in signature.items() if kind[0] == "*" or (a in channels and kind == "i32")
+    ]
     index = kernel.arg_names.index
     return ASTSource(
         fn=kernel,
@@ -92,19 +127,19 @@ def assemble(ptx, capability):
 
 
 def main(capability):
-    for name, absent, flags, size in CASES:
-        for pixels, channels in MAPS:
-            made = source(name, absent, flags, size, pixels, channels)
-            target = GPUTarget("cuda", capability, 32)
-            compiled = triton.compile(made, target=target)
-            registers, spills = assemble(compiled.asm["ptx"], capability)
-            wide = bool(re.search(r"ld\.global[\w.:]*\.v4\.b32", compiled.asm["ptx"]))
-            row = {
-                "kernel": name, "without": absent, "map": [pixels, channels],
-                "registers": registers, "spills": spills, "shared": compiled.metadata.shared,
-                "loads of 16 bytes": wide,
-            }  # fmt: skip
-            sys.stdout.write(json.dumps(row) + "\n")
+    target = GPUTarget("cuda", capability, 32)
+    for kernel, absent, constants, pointers, options in (*passes(), *dense_layers()):
+        made = source(kernel, absent, constants, pointers)
+        compiled = triton.compile(made, target=target, options=options)
+        ptx = compiled.asm["ptx"]
+        registers, spills = assemble(ptx, capability)
+        wide = r"ld\.global[\w.:]*\.v4\.b32|cp\.async\.cg\.shared\.global[^;]*(0x10|16)"
+        row = {
+            "kernel": kernel.__name__, "without": absent, "constants": constants,
+            "registers": registers, "spills": spills, "shared": compiled.metadata.shared,
+            "loads of 16 bytes": bool(re.search(wide, ptx)),
+        }  # fmt: skip
+        sys.stdout.write(json.dumps(row) + "\n")
 
 
 if __name__ == "__main__":
