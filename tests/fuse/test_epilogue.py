@@ -155,6 +155,14 @@ def test_exported_graph_holds_standard_operators_only():
     torch.testing.assert_close(exported.module()(images), fused(images), rtol=1e-4, atol=1e-5)
 
 
+def test_it_compiles_without_a_break():
+    images = torch.randn(2, 1, 40, 40)
+    fused = fitted(randomise(small()), images, "Triton 0")
+    compiled = torch.compile(fused, backend="aot_eager", fullgraph=True)
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(images), fused(images), rtol=1e-4, atol=1e-5)
+
+
 # ---- the choice -----------------------------------------------------------------------------
 
 

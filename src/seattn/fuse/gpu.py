@@ -36,7 +36,8 @@ def fit_to_gpu(network: nn.Module, example: Tensor, *, recorded: bool) -> dict[s
         recorded: Whether the network will run as a CUDA graph, where launches cost nothing.
     """
     put_epilogues(network)
-    choose_ways(network, lambda: outputs(network, example), recorded=recorded)
+    with torch.cuda.device_of(next(network.parameters())):  # type: ignore[no-untyped-call]
+        choose_ways(network, lambda: outputs(network, example), recorded=recorded)
     return {
         name: module.way for name, module in network.named_modules() if isinstance(module, Chosen)
     }

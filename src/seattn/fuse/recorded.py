@@ -31,14 +31,15 @@ class RecordedNetwork(nn.Module):
         """Return what the network returns, in tensors of its own."""
         if x.shape != self.shape or not x.is_cuda or torch.compiler.is_exporting():
             return self.network(x)
-        if self._recorded is None:
-            self._recorded = _record(self.network, x)
-        graph, given, returned = self._recorded
-        if (x.dtype, x.device) != (given.dtype, given.device):
-            return self.network(x)
-        given.copy_(x)
-        graph.replay()
-        return tree_map_only(Tensor, torch.clone, returned)
+        with torch.cuda.device_of(x):  # type: ignore[no-untyped-call]
+            if self._recorded is None:
+                self._recorded = _record(self.network, x)
+            graph, given, returned = self._recorded
+            if (x.dtype, x.device) != (given.dtype, given.device):
+                return self.network(x)
+            given.copy_(x)
+            graph.replay()
+            return tree_map_only(Tensor, torch.clone, returned)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the recording out: copies and pickles record anew."""
@@ -47,12 +48,12 @@ class RecordedNetwork(nn.Module):
 
 def _record(network: nn.Module, x: Tensor) -> tuple[Any, Tensor, Any]:
     given = x.clone()
-    side = torch.cuda.Stream(x.device)  # type: ignore[no-untyped-call]
-    side.wait_stream(torch.cuda.current_stream(x.device))
+    side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
         for _ in range(2):  # libraries choose and allocate at their first calls
             network(given)
-    torch.cuda.current_stream(x.device).wait_stream(side)
+    torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         returned = network(given)

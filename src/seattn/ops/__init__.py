@@ -13,6 +13,9 @@ residual network uses. ``silu``: the same for EfficientNets, whose activation ta
 ``switch``: whether it may; ``self_check``: the check before its first use on a GPU.
 ``sync_batch_norm``: batch norm over the batches of several processes, fused or as a module;
 ``statistics``: how it and the running ones are merged.
+
+For inference, where the gate is known before the last convolution, ``dense`` has convolutions that
+end in all that follows them, and ``dense_kernels`` the same in Triton; see `seattn.fuse`.
 """
 
 from seattn.ops.batch_norm import batch_norm_act
