@@ -63,3 +63,28 @@ def test_compiled_network_computes_the_same(tmp_path, monkeypatch):
         assert other.report == fused.report
         assert other.network._compiled_call_impl is not None
         assert relative(other(x), network(x)) < 1e-5
+
+
+@pytest.mark.full
+@pytest.mark.filterwarnings("ignore")  # of the compiler about itself
+@pytest.mark.skipif(
+    not any(map(shutil.which, ("g++", "clang++"))), reason="Inductor needs a C++ compiler"
+)
+def test_a_shape_is_compiled_once_and_a_hook_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    torch.compiler.reset()
+    network, x = build(), torch.randn(3, 1, 64, 64)
+    fused = fuse_for_inference(network, example=x, compile=True)
+    expected, code = network(x), len(list(tmp_path.rglob("*.cpp")))
+    with torch.inference_mode():
+        assert relative(fused(x), expected) < 1e-5
+        assert relative(fused(x.clone()), expected) < 1e-5
+    assert relative(fused(x.clone().requires_grad_()), expected) < 1e-5
+    assert relative(fused(x.to(memory_format=torch.channels_last)), expected) < 1e-5
+    assert len(list(tmp_path.rglob("*.cpp"))) == code
+    seen = []
+    with fused.network.layer3.register_forward_hook(lambda *args: seen.append(args[2].shape)):
+        assert relative(fused(x), expected) < 1e-5
+    assert len(seen) == 1
+    assert relative(fused(x), expected) < 1e-5
+    assert len(seen) == 1

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from seattn import fuse_for_inference, record_gates, resnet50, se_resnet18, se_resnet50
+from seattn import GradCAM, fuse_for_inference, record_gates, resnet50, se_resnet18, se_resnet50
 from seattn.attention import ECABlock, SEBlock
 from seattn.backbones import BasicBlock, Bottleneck
 from seattn.fuse import chosen, gpu
@@ -23,6 +23,12 @@ from tests.fuse.networks import randomise
 LAUNCHED = [f"Triton {number}" for number in range(len(LAUNCHES))]
 WAYS = ["torch", "one pass", "Triton", *LAUNCHED]  # on the CPU the kernels are plain torch
 small = partial(se_resnet50, layers=(1, 1, 1, 1), in_chans=1, num_classes=5)
+
+
+@pytest.fixture(autouse=True)
+def on_cpu(monkeypatch):
+    """Let the ways run on the CPU, where the kernels are plain torch."""
+    monkeypatch.setattr(chosen, "_DEVICES", ("cpu", "cuda"))
 
 
 def take(way, module, args):
@@ -155,6 +161,46 @@ def test_exported_graph_holds_standard_operators_only():
     torch.testing.assert_close(exported.module()(images), fused(images), rtol=1e-4, atol=1e-5)
 
 
+def note(called, run, way, *args):
+    called.append(way)
+    return run(way, *args)
+
+
+def test_gradients_and_traces_and_other_devices_take_plain_torch(monkeypatch):
+    network, images = randomise(small()), torch.randn(2, 1, 40, 40)
+    fused = fitted(network, images, "Triton 0")
+    called = []
+    for module in fused.modules():
+        if isinstance(module, Chosen):
+            monkeypatch.setattr(module, "run", partial(note, called, module.run))
+    fused(images)
+    assert {way.split()[0] for way in called} == {"Triton", "one"}
+    called.clear()
+    maps = GradCAM(fused, "layer2")(images)
+    torch.testing.assert_close(maps, GradCAM(network, "layer2")(images), rtol=1e-3, atol=1e-4)
+    x = images.clone().requires_grad_()
+    fused(x).sum().backward()
+    assert x.grad.norm() > 0
+    called.clear()
+    traced = torch.jit.trace(fused, images)
+    assert "seattn::" not in str(traced.inlined_graph)
+    called.clear()
+    monkeypatch.setattr(chosen, "_DEVICES", ("cuda",))
+    fused(images)
+    assert set(called) == {"torch"}
+
+
+def test_hooks_in_the_stem_keep_their_modules():
+    network = randomise(small())
+    fused = fuse_for_inference(network)
+    seen = []
+    for name in ("act1", "maxpool"):
+        fused.get_submodule(name).register_forward_hook(lambda *args, n=name: seen.append(n))
+    gpu.put_epilogues(fused)
+    fused(torch.randn(2, 1, 32, 32))
+    assert seen == ["act1", "maxpool"]
+
+
 def test_it_compiles_without_a_break():
     images = torch.randn(2, 1, 40, 40)
     fused = fitted(randomise(small()), images, "Triton 0")
@@ -217,6 +263,12 @@ def test_recorded_network_runs_elsewhere_as_it_comes():
     recorded = RecordedNetwork(network, images.shape)
     assert torch.equal(recorded(images), network(images))
     assert torch.equal(copy.deepcopy(recorded)(images), network(images))
+    recorded._recorded = "a graph"
+    recorded.to(torch.float64)
+    assert recorded._recorded is None
+    recorded._recorded = "a graph"
+    recorded.load_state_dict(recorded.state_dict(), assign=True)
+    assert recorded._recorded is None
     assert recorded.state_dict().keys() == {f"network.{key}" for key in network.state_dict()}
 
 

@@ -351,12 +351,27 @@ def test_an_unknown_part_is_refused_or_left_as_it_is():
         (lambda: torch.compile(nn.Conv2d(1, 1, 1)), {}, TypeError, "is compiled: pass the network"),
         (lambda: build("resnet"), {"dtype": torch.int8}, TypeError, r"`dtype` \(=torch.int8\)"),
         (lambda: build("resnet"), {"example": (1, 2)}, TypeError, r"`example` \(a tuple\) must be"),
+        (
+            lambda: build("resnet"),
+            {"dtype": "bfloat16"},
+            TypeError,
+            "`dtype` .* must be torch.float16",
+        ),
+        (lambda: build("resnet"), {"dtype": torch.float8_e5m2}, TypeError, "`dtype`"),
+        (lambda: build("resnet"), {"device": "meta"}, ValueError, "`device` .* must be one that"),
+        (
+            lambda: build("resnet"),
+            {"example": torch.zeros(0, 3, 8, 8)},
+            ValueError,
+            r"`example` \(of shape \(0, 3, 8, 8\)\) must hold an image",
+        ),
+        (lambda: build("resnet"), {"compile": "max-autotune"}, TypeError, "must be True or False"),
         (lambda: build("resnet"), {"compile": True}, ValueError, "needs `example`"),
         (
             lambda: build("resnet"),
-            {"compile": True, "example": torch.zeros(1, 3, 64, 64), "device": "meta"},
+            {"compile": True, "example": torch.zeros(1, 3, 64, 64), "device": "mps"},
             ValueError,
-            r"is for the CPU and CUDA, not for `device` \(='meta'\)",
+            r"is for the CPU and CUDA, not for `device` \(='mps'\)",
         ),
     ],
 )
@@ -368,7 +383,8 @@ def test_wrong_arguments(model, options, error, message):
 def test_an_example_that_does_not_fit_says_where_it_ran():
     with pytest.raises(RuntimeError) as caught:
         fuse_for_inference(build("resnet"), example=torch.zeros(1, 2, 64, 64))
-    assert "`example` takes one of your own" in caught.value.__notes__[0]
+    (note,) = caught.value.__notes__
+    assert "on an example of shape (1, 2, 64, 64): it has to take one tensor" in note
 
 
 def test_the_example_is_what_is_compared():

@@ -179,9 +179,12 @@ def test_a_fused_network_gives_the_same_up_to_rounding_and_is_another_run(
 ):
     copies = []
     fuse = classifier.fuse_for_inference
-    monkeypatch.setattr(
-        classifier, "fuse_for_inference", lambda network: copies.append(fuse(network)) or copies[-1]
-    )
+
+    def noted(network, **options):
+        copies.append(fuse(network, **options))
+        return copies[-1]
+
+    monkeypatch.setattr(classifier, "fuse_for_inference", noted)
     predict(scans, model, tmp_path / "p.csv")
     assert not copies
     predict(scans, model, tmp_path / "q.csv", fused=True)

@@ -342,9 +342,23 @@ def test_what_differs_near_certainty_stays_different(model):
         device=torch.device("cpu"),
         precision="fp32",
         fused=False,
+        shape=(1, 8, 8),
     )
     certain = classifier.finish(torch.tensor([[0.0, 20.0], [0.0, 21.0]]))
     assert certain[0, 1] < certain[1, 1] < 1
+
+
+def test_a_fused_network_is_in_the_precision_itself(model):
+    options = {"classes": None, "threshold": None, "input_transform": None, "shape": (2, 16, 16)}
+    cpu = torch.device("cpu")
+    plain = Classifier(model, device=cpu, precision="fp32", fused=False, **options)
+    images = [np.full((1, 16, 16), value, np.float32) for value in (0.2, 0.7)]
+    expected = plain.finish(plain.start(images))
+    for precision, dtype in (("bf16", torch.bfloat16), ("fp32", torch.float32)):
+        fused = Classifier(model, device=cpu, precision=precision, fused=True, **options)
+        logits = fused.start(images)
+        assert {p.dtype for p in fused._network.parameters()} == {logits.dtype} == {dtype}
+        np.testing.assert_allclose(fused.finish(logits), expected, atol=0.02)
 
 
 def test_a_summary_without_files_divides_by_nothing():

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 __all__ = ["Chosen", "choose_ways", "seconds_called", "seconds_recorded", "time_ways"]
 
+_DEVICES = ("cuda",)
 _CALLS = 5
 """Calls of a way between two looks at the clock."""
 _LOOKS = 3
@@ -18,6 +19,7 @@ class Chosen(nn.Module):
     """A module that computes one thing in several ways, which are known by name.
 
     ``"torch"``, the way of plain torch, is there for every input and is the measure of the others.
+    It runs also where the others do not: elsewhere than on CUDA, for gradients, in an export.
     """
 
     way = "torch"
@@ -31,13 +33,21 @@ class Chosen(nn.Module):
         raise NotImplementedError
 
     def forward(self, *args: Any) -> Tensor:
-        """Compute in the way that is chosen; an exported graph holds standard operators only."""
-        plain = torch.compiler.is_exporting() or args[0].numel() == 0
-        return self.run("torch" if plain else self.way, *args)
+        """Compute in the way that is chosen, where it can be taken."""
+        return self.run("torch" if _must_be_plain(args) else self.way, *args)
 
     def extra_repr(self) -> str:
         """Say how it runs."""
         return f"way={self.way!r}"
+
+
+def _must_be_plain(args: tuple[Any, ...]) -> bool:
+    if torch.compiler.is_exporting() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+        return True
+    x = args[0]
+    if x.device.type not in _DEVICES or x.numel() == 0:
+        return True
+    return torch.is_grad_enabled() and any(a is not None and a.requires_grad for a in args)
 
 
 def choose_ways(network: nn.Module, run: Callable[[], object], *, recorded: bool) -> None:

@@ -1,15 +1,20 @@
 """A network through the compiler, with its weights frozen into the code."""
 
+import contextlib
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
+
+from seattn.fuse.hooks import has_hooks
 
 __all__ = ["CompiledNetwork"]
 
 # The wrapper in C++ saves 3 % of EfficientNet-B5's time at batch 1. Options of its own also keep
 # Dynamo from taking what it has compiled of the same class, not frozen.
 _OPTIONS = {"freezing": True, "cpp_wrapper": True}
+_LIMIT = 200
 
 
 class CompiledNetwork(nn.Module):
@@ -17,7 +22,9 @@ class CompiledNetwork(nn.Module):
 
     Frozen weights are laid out once as the kernels want them, and activations and additions join
     the convolutions. The setting has to be on while the network is traced, which the ``options``
-    of ``torch.compile`` do not do: there it is without effect.
+    of ``torch.compile`` do not do: there it is without effect. Every shape is compiled once: the
+    memory format, gradients and the mode in which it is called make no difference. While a module
+    inside has a hook, the network runs as it is.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -27,9 +34,18 @@ class CompiledNetwork(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Return what the network returns."""
-        from torch._inductor import config  # seconds
+        from torch._dynamo import config as dynamo  # seconds
+        from torch._inductor import config as inductor
 
-        with torch.no_grad(), config.patch(freezing=True):
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(torch.inference_mode(False))
+            stack.enter_context(torch.no_grad())
+            stack.enter_context(inductor.patch(freezing=True))
+            # All networks of a class share how much Dynamo may compile: 8 times, unless told.
+            stack.enter_context(dynamo.patch(recompile_limit=_LIMIT))
+            if has_hooks(*self.network.modules()):
+                stack.enter_context(torch.compiler.set_stance("force_eager"))
+            args, kwargs = tree_map_only(Tensor, _usual, (args, kwargs))
             return self.network(*args, **kwargs)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -41,3 +57,13 @@ class CompiledNetwork(nn.Module):
         # For each shape anew. With sizes left open, a frozen convolution of images of one channel
         # gives another memory layout than Inductor expects, which is an error.
         self.network.compile(dynamic=False, options=_OPTIONS)
+
+
+def _usual(x: Tensor) -> Tensor:
+    """Return the tensor in the form that is compiled for: Dynamo would compile others anew."""
+    strides = torch.empty(
+        x.shape, device="meta"
+    ).stride()  # one channel has several ways to be last
+    if x.is_inference() or x.stride() != strides:
+        return x.detach().clone(memory_format=torch.contiguous_format)
+    return x.detach()

@@ -51,7 +51,7 @@ class Epilogue(Chosen):
             names.append("cuDNN")
             if x.shape[1] % 8 and shortcut is None and self.conv.groups == 1:
                 names.append("cuDNN, padded")
-        if _is_pointwise(self.conv):
+        if _is_of_pixels(self.conv):
             names += _TRITON
         elif gate is None and shortcut is None and x.shape[1] <= 4 and _is_square(self.conv):
             names.append("Triton")
@@ -80,7 +80,7 @@ class Epilogue(Chosen):
         conv = self.conv
         y = conv._conv_forward(x, conv.weight, None)
         wide = statistics_dtype(y)
-        scale = y.new_ones(y.shape[:2], dtype=wide) if gate is None else gate.flatten(1).to(wide)
+        scale = y.new_ones(y.shape[:2], dtype=wide) if gate is None else _as_rows(gate, wide)
         shift = scale * conv.bias.to(wide)
         added = None if shortcut is None else as_rows(shortcut)
         rows, _ = operators.affine_act(as_rows(y), scale, shift, added, None, self.relu, False)
@@ -103,7 +103,7 @@ class Epilogue(Chosen):
         self, x: Tensor, gate: Tensor | None, shortcut: Tensor | None, launch: int
     ) -> Tensor:
         conv = self.conv
-        scale = None if gate is None else gate.flatten(1).to(statistics_dtype(x))
+        scale = None if gate is None else _as_rows(gate, statistics_dtype(x))
         added = None if shortcut is None else as_nhwc(shortcut)
         weight = conv.weight.flatten(1)
         y = pointwise_act(
@@ -124,7 +124,11 @@ def as_nhwc(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 1).contiguous()
 
 
-def _is_pointwise(conv: Any) -> bool:
+def _as_rows(gate: Tensor, dtype: torch.dtype) -> Tensor:
+    return gate.flatten(1).to(dtype).contiguous()  # (N, C)
+
+
+def _is_of_pixels(conv: Any) -> bool:
     return (
         conv.kernel_size == (1, 1)
         and conv.groups == 1

@@ -47,7 +47,7 @@ def unfolded_norms(network: nn.Module) -> dict[str, str]:
     """Return the BatchNorms that are there, by name, and why."""
     left: dict[str, str] = {}
     for name, norm in network.named_modules():
-        if isinstance(norm, _BatchNorm):
+        if isinstance(norm, _BatchNorm) or class_path(norm) in _NORM_CLASSES:
             owner = network.get_submodule(name.rpartition(".")[0])
             left[name] = f"it is not known to follow a convolution in {type(owner).__name__}"
             if norm.running_mean is None:

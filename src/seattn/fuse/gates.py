@@ -94,7 +94,7 @@ def is_pointwise(conv: nn.Module) -> bool:
         isinstance(conv, _ConvNd)
         and type(conv) in (nn.Conv1d, nn.Conv2d, nn.Conv3d)
         and set(conv.kernel_size) == set(conv.stride) == {conv.groups} == {1}
-        and set(conv.padding) in ({0}, set("same"), set("valid"))
+        and (conv.padding in ("same", "valid") or set(conv.padding) == {0})
     )
 
 

@@ -10,6 +10,7 @@ from seattn.fuse.blocks import FusedResidual
 from seattn.fuse.chosen import Chosen, choose_ways
 from seattn.fuse.epilogue import Epilogue
 from seattn.fuse.gpu_parts import FusedGate, FusedPool
+from seattn.fuse.hooks import has_hooks
 from seattn.fuse.known import STEMS, class_path
 from seattn.fuse.verification import outputs
 
@@ -53,12 +54,13 @@ def put_epilogues(network: nn.Module) -> None:
 
 
 def _join_stem(network: nn.Module, conv: str, norm: str, act: str, pool: str) -> None:
-    first, last = network.get_submodule(conv), network.get_submodule(act)
-    if type(network.get_submodule(norm)) is nn.Identity and _joins(first, last):
+    first, between, last = (network.get_submodule(name) for name in (conv, norm, act))
+    if type(between) is nn.Identity and _joins(first, last) and not has_hooks(first, between, last):
         network.add_module(conv, Epilogue(first, relu=True))
         network.add_module(act, nn.Identity())
-    if FusedPool.takes(network.get_submodule(pool)):
-        network.add_module(pool, FusedPool(network.get_submodule(pool)))
+    pooling = network.get_submodule(pool)
+    if FusedPool.takes(pooling) and not has_hooks(pooling):
+        network.add_module(pool, FusedPool(pooling))
 
 
 def _join_block(block: FusedResidual) -> None:

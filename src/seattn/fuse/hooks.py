@@ -2,9 +2,14 @@
 
 from torch import nn
 
-__all__ = ["check_hooks"]
+__all__ = ["check_hooks", "has_hooks"]
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+def has_hooks(*modules: nn.Module) -> bool:
+    """Return whether one of the modules has a hook."""
+    return any(getattr(module, kind) for module in modules for kind in _HOOKS)
 
 
 def check_hooks(name: str, *modules: nn.Module) -> None:
@@ -14,7 +19,7 @@ def check_hooks(name: str, *modules: nn.Module) -> None:
         ValueError: One has a hook.
     """
     for module in modules:
-        if any(getattr(module, kind) for kind in _HOOKS):
+        if has_hooks(module):
             raise ValueError(
                 f"`model` has a hook on {name!r} (a {type(module).__name__}), which the fused copy "
                 "does not run as it is: fuse first and put the hook on the copy. Attention of "

@@ -17,6 +17,7 @@ from seattn.fuse.verification import check_algebra, check_rounding, make_example
 __all__ = ["fuse_for_inference"]
 
 
+@torch.inference_mode(False)
 def fuse_for_inference(
     model: nn.Module,
     *,
@@ -31,8 +32,8 @@ def fuse_for_inference(
     - Every BatchNorm goes into the convolution before it. The product is taken in float64.
     - In a bottleneck with squeeze-and-excitation, or another gate that reads the mean of every
       channel and no more, the last convolution is one of single pixels. It is linear, so the mean
-      of its output is its value at the mean of its input, which has four times fewer channels: the
-      gate is known before the convolution has run. The first layer of the gate, linear too, takes
+      of its output is its value at the mean of its input, which has fewer channels: the gate is
+      known before the convolution has run. The first layer of the gate, linear too, takes
       in the convolution. Exact up to rounding.
     - On an NVIDIA GPU in half precision, what follows a convolution joins it: bias, gate, shortcut
       and ReLU. Each layer is timed on the example with cuDNN's operator, with kernels of ours, and
@@ -62,18 +63,18 @@ def fuse_for_inference(
         compile: On the CPU compile with frozen weights, which takes about a minute and a C++
             compiler; another shape than that of ``example`` compiles again. On CUDA record a CUDA
             graph for the shape of ``example``, so that launches cost nothing; other shapes run
-            without, and hooks do not run. The copy is below the attribute ``network`` of what is
-            returned, and never gives gradients.
+            without. While a hook is inside, it runs as it is. The copy is below the attribute
+            ``network`` of what is returned, and never gives gradients.
 
     Returns:
         The copy, in evaluation, with a ``FuseReport`` as its attribute ``report``.
 
     Raises:
         TypeError: ``model`` is no module, or is compiled or scripted; ``example`` is no tensor;
-            ``dtype`` is not of floating point.
+            ``dtype`` is none of the four of floating point; ``compile`` is no bool.
         ValueError: Nothing can be fused; a BatchNorm would stay, without ``leave_unknown``; a
             module that would go has a hook; ``compile`` without ``example``, or elsewhere than on
-            the CPU or CUDA.
+            the CPU or CUDA; ``example`` without an image; a ``device`` that is not there.
         RuntimeError: The copy differs from the original on the example: in float64 by more than
             1e-8 of the largest output; or in its own dtype, where its distance from the original in
             float64 is more than four times that of the original in that dtype, and more than 1e-5
@@ -91,8 +92,9 @@ def fuse_for_inference(
         (17, Conv2d(64, 256, kernel_size=(1, 1), stride=(1, 1)))
     """
     _check_model(model)
-    target = dtype or next(p.dtype for p in model.parameters() if p.is_floating_point())
-    place = torch.device(device or next(model.parameters()).device)
+    own = next(p for p in model.parameters() if p.is_floating_point())
+    target = own.dtype if dtype is None else dtype
+    place = own.device if device is None else torch.device(device)
     _check_options(target, place, example, compile)
     network = _copy(model, torch.float64, "cpu")
     images = make_example(network) if example is None else example[:2]
@@ -129,11 +131,20 @@ def _check_model(model: Any) -> None:
         raise ValueError("`model` has no parameters of floating point, so there is nothing to fuse")
 
 
-def _check_options(dtype: torch.dtype, device: torch.device, example: Any, compile: bool) -> None:
-    if not dtype.is_floating_point:
-        raise TypeError(f"`dtype` (={dtype}) must be of floating point, as torch.bfloat16")
+def _check_options(dtype: Any, device: torch.device, example: Any, compile: Any) -> None:
+    if dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+        raise TypeError(f"`dtype` (={dtype!r}) must be torch.float16, bfloat16, float32 or float64")
+    if device.type == "meta" or (device.type == "cuda" and not torch.cuda.is_available()):
+        raise ValueError(
+            f"`device` (={str(device)!r}) must be one that computes here; "
+            f"torch.cuda.is_available() is {torch.cuda.is_available()}"
+        )
     if not (example is None or isinstance(example, Tensor)):
         raise TypeError(f"`example` (a {type(example).__name__}) must be a tensor, a batch")
+    if example is not None and example.numel() == 0:
+        raise ValueError(f"`example` (of shape {tuple(example.shape)}) must hold an image")
+    if not isinstance(compile, bool):
+        raise TypeError(f"`compile` (={compile!r}) must be True or False")
     if compile and example is None:
         raise ValueError("`compile` (=True) needs `example`, a batch of the shape to compile for")
     if compile and device.type not in ("cpu", "cuda"):
@@ -162,6 +173,7 @@ def _fuse(network: nn.Module, leave_unknown: bool) -> tuple[nn.Module, tuple[Fus
         raise ValueError(
             f"`model` (a {root}) has nothing that can be fused: no residual block of seattn, timm "
             "or torchvision with BatchNorm, no BatchNorm behind a convolution in a Sequential"
+            + "".join(f"; {name!r} stays, as {reason}" for name, reason in list(left.items())[:1])
         )
     if left and not leave_unknown:
         name, reason = next(iter(left.items()))

@@ -6,14 +6,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
+from seattn.fuse.hooks import has_hooks
+
 __all__ = ["RecordedNetwork"]
 
 
 class RecordedNetwork(nn.Module):
     """Replays what a network did on CUDA, for inputs of one shape; others run as they come.
 
-    It is recorded at the first call with such an input. The weights are those of that call, and
-    what the network does besides kernels, such as hooks, is not done again.
+    It is recorded at the first call with such an input, and again after the network was moved or
+    has new weights. While a module inside has a hook it runs as it comes, too.
 
     Args:
         network: Takes one tensor.
@@ -31,6 +33,8 @@ class RecordedNetwork(nn.Module):
         """Return what the network returns, in tensors of its own."""
         if x.shape != self.shape or not x.is_cuda or torch.compiler.is_exporting():
             return self.network(x)
+        if has_hooks(*self.network.modules()):
+            return self.network(x)
         with torch.cuda.device_of(x):  # type: ignore[no-untyped-call]
             if self._recorded is None:
                 self._recorded = _record(self.network, x)
@@ -41,11 +45,22 @@ class RecordedNetwork(nn.Module):
             graph.replay()
             return tree_map_only(Tensor, torch.clone, returned)
 
+    def _apply(self, *args: Any, **kwargs: Any) -> Any:
+        self._recorded = None  # `to` and its like may put the weights elsewhere
+        return super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]
+
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """Load, and record anew at the next call."""
+        self._recorded = None  # `assign=True` puts them elsewhere
+        return super().load_state_dict(*args, **kwargs)
+
     def __getstate__(self) -> dict[str, Any]:
         """Leave the recording out: copies and pickles record anew."""
         return {**vars(self), "_recorded": None}
 
 
+@torch.inference_mode(False)
+@torch.no_grad()
 def _record(network: nn.Module, x: Tensor) -> tuple[Any, Tensor, Any]:
     given = x.clone()
     side = torch.cuda.Stream()  # type: ignore[no-untyped-call]

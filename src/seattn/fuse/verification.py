@@ -34,8 +34,8 @@ def outputs(network: nn.Module, example: Tensor) -> list[Tensor]:
             return list(_tensors(network(example.to(like))))
         except Exception as error:
             error.add_note(
-                f"while running `model` on an example of shape {tuple(example.shape)}; `example` "
-                "takes one of your own"
+                f"while running `model` on an example of shape {tuple(example.shape)}: it has to "
+                "take one tensor, and `example` is a batch of the images that it is for"
             )
             raise
 
@@ -75,7 +75,7 @@ def _refuse_if_beyond(found: float, allowed: float, dtype: str) -> None:
         raise RuntimeError(
             f"in {dtype} the fused copy of `model` differs from it by {found:.2g} of its largest "
             f"output, where {allowed:.2g} is allowed. If what `model` returns is not finite, give "
-            "`example`, a batch of your own"
+            "another `example`"
         )
 
 

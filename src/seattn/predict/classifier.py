@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from seattn.fuse import fuse_for_inference
 from seattn.pretrained import input_transform as make_input_transform
@@ -30,8 +30,9 @@ class Classifier:
         threshold: From which probability on the second of two classes is predicted; None is 0.5.
         input_transform: Whether images pass ``input_transform(network.pretrained_cfg)``.
         device: Where the network runs.
-        precision: Of the convolutions, by autocast.
+        precision: Of the convolutions, by autocast; of the whole network if it is fused.
         fused: Whether the copy runs that ``fuse_for_inference`` makes.
+        shape: Of a full batch, (N, H, W), for which it is made.
 
     Raises:
         ValueError: The arguments do not go with the network, or with each other.
@@ -47,6 +48,7 @@ class Classifier:
         device: torch.device,
         precision: Precision,
         fused: bool,
+        shape: tuple[int, int, int],
     ) -> None:
         if precision not in _DTYPES:
             raise ValueError(f"`precision` (={precision!r}) must be one of {', '.join(_DTYPES)}.")
@@ -68,9 +70,14 @@ class Classifier:
                 "`seattn.pretrained.input_transform` had prepared."
             )
         self._transform = make_input_transform(cfg, self.channels) if input_transform else None
-        self._device, self._dtype = device, _DTYPES[precision]
-        self._logits = network.num_classes
-        self._network = fuse_for_inference(network) if fused else network
+        self._device, self._logits = device, network.num_classes
+        self._network: nn.Module = network
+        self._dtype = self._autocast = _DTYPES[precision]
+        if fused:
+            draw = torch.Generator().manual_seed(0)
+            example = torch.rand(shape[0], self.channels, *shape[1:], generator=draw)
+            self._network = fuse_for_inference(network, example=example, dtype=self._dtype)
+            self._autocast = None
 
     def start(self, images: Sequence[NDArray[np.float32]]) -> Tensor:
         """Send images, each (1 or C, H, W), through the network; a GPU may still be at work.
@@ -88,9 +95,9 @@ class Classifier:
             batch = batch.to(self._device, non_blocking=True)
             if self._transform is not None:
                 batch = self._transform(batch)
-            with torch.autocast(
-                self._device.type, self._dtype or torch.bfloat16, enabled=self._dtype is not None
-            ):
+            if self._autocast is None:
+                return self._network(batch.to(self._dtype or batch.dtype))
+            with torch.autocast(self._device.type, self._autocast):
                 return self._network(batch)
 
     def finish(self, logits: Tensor) -> NDArray[np.float64]:

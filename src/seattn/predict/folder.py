@@ -88,8 +88,8 @@ def predict_folder(
         workers: How many processes decode; 0 decodes in a thread beside the network. They are
             spawned, so a script needs ``if __name__ == "__main__":``.
         precision: "fp32", or "bf16" or "fp16" by autocast.
-        fused: Whether ``fuse_for_inference`` makes the network faster first; probabilities are the
-            same up to rounding.
+        fused: Whether ``fuse_for_inference`` makes the network faster first, in ``precision``;
+            probabilities are the same up to rounding.
         key: As in ``DicomIndex.scan``: the secret of the pseudonyms.
         redact_paths: Whether ``path`` is a keyed pseudonym, and errors name no file of ``folder``.
         progress: Whether to show a progress bar, on a terminal.
@@ -138,6 +138,7 @@ def predict_folder(
     )
     with join() as processes:
         chosen = processes.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        batch = batch or (8 if chosen.type == "cpu" else 32)
         classifier = Classifier(
             os.fspath(model),
             classes=classes,
@@ -146,8 +147,8 @@ def predict_folder(
             device=chosen,
             precision=precision,
             fused=fused,
+            shape=(batch, *preprocessing.size),
         )
-        batch = batch or (8 if chosen.type == "cpu" else 32)
         settings = {
             "size": preprocessing.size,
             "units": units,
