@@ -11,11 +11,12 @@ from torch import nn
 from seattn import GradCAM, fuse_for_inference, record_gates, resnet50, se_resnet18, se_resnet50
 from seattn.attention import ECABlock, SEBlock
 from seattn.backbones import BasicBlock, Bottleneck
-from seattn.fuse import chosen, gpu
+from seattn.fuse import chosen, gpu, recorded
 from seattn.fuse.chosen import Chosen
 from seattn.fuse.epilogue import Epilogue
 from seattn.fuse.gates import Gate
 from seattn.fuse.gpu_parts import FusedGate, FusedPool
+from seattn.fuse.hooks import hook_tables
 from seattn.fuse.recorded import RecordedNetwork
 from seattn.ops.dense import LAUNCHES
 from tests.fuse.networks import randomise
@@ -260,16 +261,56 @@ def test_cpu_and_single_precision_have_no_epilogues():
 def test_recorded_network_runs_elsewhere_as_it_comes():
     network = small().eval()
     images = torch.randn(2, 1, 32, 32)
-    recorded = RecordedNetwork(network, images.shape)
-    assert torch.equal(recorded(images), network(images))
-    assert torch.equal(copy.deepcopy(recorded)(images), network(images))
-    recorded._recorded = "a graph"
-    recorded.to(torch.float64)
-    assert recorded._recorded is None
-    recorded._recorded = "a graph"
-    recorded.load_state_dict(recorded.state_dict(), assign=True)
-    assert recorded._recorded is None
-    assert recorded.state_dict().keys() == {f"network.{key}" for key in network.state_dict()}
+    copied = RecordedNetwork(network, images.shape)
+    assert torch.equal(copied(images), network(images))
+    assert torch.equal(copy.deepcopy(copied)(images), network(images))
+    copied._recorded = "a graph"
+    copied.to(torch.float64)
+    assert copied._recorded is None
+    copied._recorded = "a graph"
+    copied.load_state_dict(copied.state_dict(), assign=True)
+    assert copied._recorded is None
+    assert copied.state_dict().keys() == {f"network.{key}" for key in network.state_dict()}
+
+
+def test_recording_is_replayed_for_its_shape_and_while_there_are_no_hooks(monkeypatch):
+    made = []
+
+    class Graph:  # what a graph does, without a card: the same work on the same tensors
+        def __init__(self, network, x):
+            self.network, self.given = network, torch.zeros_like(x)
+            self.returned = {"logits": network(self.given)}
+            made.append(self)
+
+        def replay(self):
+            self.returned["logits"].copy_(self.network(self.given))
+
+    def record(network, x):
+        graph = Graph(network, x)
+        return graph, graph.given, graph.returned, hook_tables(*network.modules())
+
+    monkeypatch.setattr(recorded, "_DEVICE", "cpu")
+    monkeypatch.setattr(recorded, "_record", record)
+    network, images = small().eval(), torch.randn(2, 1, 32, 32)
+    with torch.no_grad():
+        copied = RecordedNetwork(network, images.shape)
+        with network.layer1.register_forward_hook(lambda *args: None):
+            assert torch.equal(copied(images), network(images))  # not recorded with a hook
+        assert not made
+        first = copied(images)["logits"]
+        second = copied(-images)["logits"]
+        assert torch.equal(first, network(images))  # and not overwritten by the second
+        assert torch.equal(second, network(-images))
+        for other in (images[:1], torch.randn(2, 1, 40, 40), images.double()):
+            same = network.double() if other.dtype == torch.float64 else network
+            assert torch.equal(copied(other), same(other))
+            network.float()
+        with network.layer1.register_forward_hook(lambda *args: None):
+            assert torch.equal(copied(images), network(images))
+        assert len(made) == 1
+        copy.deepcopy(copied)(images)
+        copied.to("cpu")(images)
+        assert len(made) == 3
 
 
 # ---- with a GPU -----------------------------------------------------------------------------

@@ -1,15 +1,22 @@
 """Hooks on modules that a fused network no longer runs."""
 
+from typing import Any
+
 from torch import nn
 
-__all__ = ["check_hooks", "has_hooks"]
+__all__ = ["check_hooks", "has_hooks", "hook_tables"]
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
+def hook_tables(*modules: nn.Module) -> list[Any]:
+    """Return the dicts in which the modules keep their hooks."""
+    return [getattr(module, kind) for module in modules for kind in _HOOKS]
+
+
 def has_hooks(*modules: nn.Module) -> bool:
     """Return whether one of the modules has a hook."""
-    return any(getattr(module, kind) for module in modules for kind in _HOOKS)
+    return any(hook_tables(*modules))
 
 
 def check_hooks(name: str, *modules: nn.Module) -> None:

@@ -6,9 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
-from seattn.fuse.hooks import has_hooks
+from seattn.fuse.hooks import has_hooks, hook_tables
 
 __all__ = ["RecordedNetwork"]
+
+_DEVICE = "cuda"
 
 
 class RecordedNetwork(nn.Module):
@@ -31,15 +33,15 @@ class RecordedNetwork(nn.Module):
     @torch.no_grad()
     def forward(self, x: Tensor) -> Any:
         """Return what the network returns, in tensors of its own."""
-        if x.shape != self.shape or not x.is_cuda or torch.compiler.is_exporting():
-            return self.network(x)
-        if has_hooks(*self.network.modules()):
+        if x.shape != self.shape or x.device.type != _DEVICE or torch.compiler.is_exporting():
             return self.network(x)
         with torch.cuda.device_of(x):  # type: ignore[no-untyped-call]
             if self._recorded is None:
+                if has_hooks(*self.network.modules()):
+                    return self.network(x)
                 self._recorded = _record(self.network, x)
-            graph, given, returned = self._recorded
-            if (x.dtype, x.device) != (given.dtype, given.device):
+            graph, given, returned, hooks = self._recorded
+            if (x.dtype, x.device) != (given.dtype, given.device) or any(hooks):
                 return self.network(x)
             given.copy_(x)
             graph.replay()
@@ -61,7 +63,7 @@ class RecordedNetwork(nn.Module):
 
 @torch.inference_mode(False)
 @torch.no_grad()
-def _record(network: nn.Module, x: Tensor) -> tuple[Any, Tensor, Any]:
+def _record(network: nn.Module, x: Tensor) -> tuple[Any, Tensor, Any, list[Any]]:
     given = x.clone()
     side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     side.wait_stream(torch.cuda.current_stream())
@@ -72,4 +74,4 @@ def _record(network: nn.Module, x: Tensor) -> tuple[Any, Tensor, Any]:
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         returned = network(given)
-    return graph, given, returned
+    return graph, given, returned, hook_tables(*network.modules())
