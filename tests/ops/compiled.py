@@ -71,7 +71,7 @@ def dense_layers():
     windows = {"SIDE": 7, "STRIDE": 2, "PADDING": 3}
     for k in (1, 3):
         constants = {"K": k, **windows, "RELU": True, "EXACT": False, "BM": 128, "BN": 64, "BK": 32}
-        options = {"num_warps": 4, "num_stages": 2}
+        options = {"num_warps": 8, "num_stages": 2}
         yield dense_kernels.gathered_kernel, [], constants, half, options
     windows = {"SIDE": 3, "STRIDE": 2, "PADDING": 1}
     yield dense_kernels.max_pool_kernel, [], {**windows, "BM": 32, "BC": 64}, half, {}

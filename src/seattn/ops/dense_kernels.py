@@ -55,7 +55,7 @@ def gathered_act(
         gathered_kernel[(triton.cdiv(m, 128) * triton.cdiv(c, bn),)](
             x, weight, bias, y, h, w, y.shape[1], y.shape[2], m, c,
             K=k, SIDE=side, STRIDE=stride, PADDING=padding, RELU=relu,
-            EXACT=x.dtype == torch.float32, BM=128, BN=bn, BK=32, num_warps=4, num_stages=2,
+            EXACT=x.dtype == torch.float32, BM=128, BN=bn, BK=32, num_warps=8, num_stages=2,
         )  # fmt: skip
     return y
 
