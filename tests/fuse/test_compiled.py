@@ -88,3 +88,18 @@ def test_a_shape_is_compiled_once_and_a_hook_runs(tmp_path, monkeypatch):
     assert len(seen) == 1
     assert relative(fused(x), expected) < 1e-5
     assert len(seen) == 1
+
+
+@pytest.mark.full
+@pytest.mark.filterwarnings("ignore")  # of the compiler about itself
+@pytest.mark.skipif(
+    not any(map(shutil.which, ("g++", "clang++"))), reason="Inductor needs a C++ compiler"
+)
+def test_networks_of_a_class_do_not_use_up_what_dynamo_may_compile():
+    torch.compiler.reset()
+    x = torch.randn(1, 1, 32, 32)
+    few = {"recompile_limit": 1, "fail_on_recompile_limit_hit": True}
+    with torch._dynamo.config.patch(**few):
+        for network in (build(), build(), build()):
+            fused = fuse_for_inference(network, example=x, compile=True)
+            assert relative(fused(x), network(x)) < 1e-5
