@@ -131,6 +131,19 @@ def test_disturbed_rounds_are_dropped_and_interrupted_ones_forgotten(monkeypatch
     assert len(rounds.kept("a")) == len(rounds.seconds["a"]) - 1
 
 
+def test_a_sentinel_does_not_feel_that_its_first_calls_are_cold(monkeypatch):
+    class Cold:
+        def __init__(self):
+            self.times = itertools.cycle([10.0, 3.0, *[1.0] * 7])
+
+        def time(self, step, iterations):
+            step()
+            return next(self.times)
+
+    monkeypatch.setattr(timing, "device_clock", lambda device: Cold())
+    assert timing._Sentinel("cpu").seconds() == (1.0, 1.0)
+
+
 def test_the_ratio_is_taken_within_a_round():
     slow_and_fast = [1.0, 10.0, 1.0, 10.0, 1.0]
     ratio, low, high = paired_ratio([2 * t for t in slow_and_fast], slow_and_fast)
