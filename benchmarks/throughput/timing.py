@@ -72,14 +72,17 @@ def run_rounds(
     clock: Clock = _Events() if device == "cuda" else _Wall()
     iterations = {name: _fill(clock, step, window) for name, step in steps.items()}
     result = Rounds({n: [] for n in steps}, {n: [] for n in steps}, iterations)
+    rest = 0.1 if device == "cpu" else 0  # a pool of threads spins on after its work: some 50 ms
     order, shuffle = list(steps), random.Random(seed)
     sentinel = _Sentinel(device)
     try:
         for _ in range(rounds):
+            time.sleep(rest)
             felt = sentinel.seconds()
             shuffle.shuffle(order)
             measured = {}
             for name in order:
+                time.sleep(rest)
                 start = time.process_time()
                 seconds = clock.time(steps[name], iterations[name])
                 measured[name] = seconds, (time.process_time() - start) / iterations[name]

@@ -3,6 +3,7 @@
 import itertools
 import json
 import sys
+from functools import partial
 
 import pytest
 import torch
@@ -142,6 +143,26 @@ def test_a_sentinel_does_not_feel_that_its_first_calls_are_cold(monkeypatch):
 
     monkeypatch.setattr(timing, "device_clock", lambda device: Cold())
     assert timing._Sentinel("cpu").seconds() == (1.0, 1.0)
+
+
+def test_a_contestant_does_not_pay_for_threads_that_spin_on_after_the_one_before(monkeypatch):
+    events = []
+
+    class Sentinel:
+        def __init__(self, device):
+            events.clear()  # what is warm now counts from here on
+
+        def seconds(self):
+            events.append("sentinel")
+            return 1.0, 1.0
+
+    monkeypatch.setattr(timing, "_Sentinel", Sentinel)
+    monkeypatch.setattr(timing.time, "sleep", events.append)
+    steps = {name: partial(events.append, name) for name in "ab"}
+    run_rounds(steps, device="cpu", rounds=3, window=0, tolerance=1)
+    assert len(events) == 2 * 3 * 3
+    assert all(seconds >= 0.1 for seconds in events[::2])
+    assert set(events[1::2]) == {"sentinel", "a", "b"}
 
 
 def test_the_ratio_is_taken_within_a_round():
