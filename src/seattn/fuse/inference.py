@@ -6,9 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seattn.fuse.compiled import CompiledNetwork
+from seattn.fuse.compiled import compile_for_batch
 from seattn.fuse.folding import fold_norms, unfolded_norms
 from seattn.fuse.gpu import fit_to_gpu, runs_kernels
+from seattn.fuse.micro_batches import is_joined
 from seattn.fuse.rebuilding import rebuild_blocks
 from seattn.fuse.recorded import RecordedNetwork
 from seattn.fuse.report import FuseReport, Fusion
@@ -61,7 +62,9 @@ def fuse_for_inference(
         leave_unknown: Leave a BatchNorm where it is if it is not known to follow a convolution,
             rather than refuse the network.
         compile: On the CPU compile with frozen weights, which takes about a minute and a C++
-            compiler; another shape than that of ``example`` compiles again. On CUDA record a CUDA
+            compiler; another shape than that of ``example`` compiles again. Where it is faster,
+            a batch then runs in micro-batches, whose maps have up to 32 MiB: ``micro_batch`` of
+            what is returned, else None. Larger batches compile nothing then. On CUDA record a CUDA
             graph for the shape of ``example``, so that launches cost nothing; other shapes run
             without. While a hook is inside, it runs as it is. The copy is below the attribute
             ``network`` of what is returned, and never gives gradients.
@@ -74,7 +77,8 @@ def fuse_for_inference(
             ``dtype`` is none of the four of floating point; ``compile`` is no bool.
         ValueError: Nothing can be fused; a BatchNorm would stay, without ``leave_unknown``; a
             module that would go has a hook; ``compile`` without ``example``, or elsewhere than on
-            the CPU or CUDA; ``example`` without an image; a ``device`` that is not there.
+            the CPU or CUDA; ``example`` without an image, or of more than two, where what is
+            returned has no entry for each; a ``device`` that is not there.
         RuntimeError: The copy differs from the original on the example: in float64 by more than
             1e-8 of the largest output; or in its own dtype, where its distance from the original in
             float64 is more than four times that of the original in that dtype, and more than 1e-5
@@ -110,12 +114,16 @@ def fuse_for_inference(
         if runs_kernels(place, target):
             ways = fit_to_gpu(network, batch, recorded=compile)
     if compile and place.type == "cpu":
-        network = CompiledNetwork(network)
+        with torch.autocast("cpu", enabled=False):
+            network = compile_for_batch(network, batch.to(place, target))
     elif compile:
         network = RecordedNetwork(network, batch.shape)
-    actual = outputs(network, batch)
     before = outputs(_copy(model, target, place), images)
-    deviations = check_rounding([each[: len(images)] for each in actual], before, expected)
+    actual = [
+        each[: len(images)] if is_joined(each, len(batch)) else each
+        for each in outputs(network, batch)
+    ]
+    deviations = check_rounding(actual, before, expected)
     vars(network)["report"] = FuseReport(fusions, *deviations, ways)
     return network
 

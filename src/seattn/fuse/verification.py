@@ -83,6 +83,11 @@ def _deviation(actual: list[Tensor], expected: list[Tensor]) -> float:
     """Return the largest difference, relative to the largest number of the same output."""
     worst = []
     for ours, theirs in zip(actual, expected, strict=True):
+        if ours.shape != theirs.shape:
+            raise ValueError(
+                "`model` must return tensors with one entry for each image, or `example` must "
+                f"have two images: of two, one has the shape {tuple(theirs.shape)}"
+            )
         size = theirs.double().abs().max()
         worst.append((ours.double().cpu() - theirs.double()).abs().max() / size.clamp_min(1e-30))
     return torch.stack(worst).max().item()  # which keeps a nan
