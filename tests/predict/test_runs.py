@@ -210,6 +210,15 @@ def children(process):
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+def test_processes_of_torchrun_end_before_threads_can_abort_them(
+    scans, model, tmp_path, monkeypatch
+):
+    code = "import atexit, os\nif 'LOCAL_RANK' in os.environ:\n    atexit.register(os.abort)\n"
+    (tmp_path / "sitecustomize.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    end(start(scans, model, tmp_path / "two.csv", processes=2))
+
+
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes in /proc")
 def test_two_processes_share_the_files_and_make_one_table(many, model, tmp_path):
     predict(many, model, tmp_path / "one.csv", key=None)
