@@ -194,6 +194,6 @@ def main() -> None:
 if __name__ == "__main__":
     main()
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        # A thread of gloo that wants the interpreter while it ends would abort the process.
+        # Gloo's threads at times abort an interpreter that ends.
         sys.stdout.flush()
         os._exit(0)
